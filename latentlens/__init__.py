@@ -1,0 +1,1 @@
+"""Wiring of Latent Lens: settings, URLs, API, ASGI, Celery and the supervisor."""

@@ -1,0 +1,30 @@
+"""Every address of the site. The API's own paths are in `latentlens/api.py`."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+from django.contrib.auth.decorators import login_not_required
+from django.templatetags.static import static
+from django.urls import URLPattern, URLResolver, include, path
+from django.utils.functional import lazy
+from django.views.generic import RedirectView
+
+from latentlens import error_pages, health
+from latentlens.api import api
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("", include("latentlens.accounts.urls")),
+    path("admin/", admin.site.urls),
+    path("healthz", health.healthz, name="healthz"),
+    path("readyz", health.readyz, name="readyz"),
+    path("favicon.ico", login_not_required(RedirectView.as_view(url=lazy(static, str)("img/mark.svg")))),
+    path("docs/", RedirectView.as_view(pattern_name="api:openapi-view")),
+    path("", include("experiments.urls")),
+    path("", include("features.urls")),
+    path("", include("lens.urls")),
+    path("", api.urls),
+]
+handler400 = error_pages.bad_request
+handler403 = error_pages.forbidden
+handler404 = error_pages.not_found
+handler500 = error_pages.failed

@@ -1,0 +1,52 @@
+"""What Latent Lens adds to a Celery worker: our own logging, and a SIGTERM that reaches the running task.
+
+Celery answers SIGTERM by waiting for its tasks. Training takes hours, so the parent passes the signal on to its pool
+children, where it sets `latentlens.lib.shutdown`: the runner saves a checkpoint, gives its lease back and returns.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from types import FrameType
+from typing import Any
+
+from billiard.process import active_children
+from celery import signals
+
+from latentlens.lib import shutdown
+
+_parent_pid = 0
+
+
+@signals.setup_logging.connect
+def _keep_our_logging(**_: Any) -> None:
+    """That somebody listens to this signal is what keeps Celery from configuring logging itself."""
+
+
+@signals.worker_init.connect
+def _remember_parent(**_: Any) -> None:
+    global _parent_pid
+    _parent_pid = os.getpid()
+
+
+@signals.worker_shutting_down.connect
+def _tell_children(**_: Any) -> None:
+    shutdown.request()
+    for child in active_children():
+        if child.pid:
+            os.kill(child.pid, signal.SIGTERM)
+
+
+@signals.task_prerun.connect
+def _listen_in_child(**_: Any) -> None:
+    """Only in a forked child: with the solo pool this process is the parent, and SIGTERM is Celery's.
+
+    Before each task, because the pool resets the signals of a new child after the last hook that a child has.
+    """
+    if os.getpid() != _parent_pid:
+        signal.signal(signal.SIGTERM, _note_request)
+
+
+def _note_request(_number: int, _frame: FrameType | None) -> None:
+    shutdown.request()
