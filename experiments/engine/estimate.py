@@ -1,0 +1,161 @@
+"""What an experiment will need, said before it starts: memory, disk and time. No torch.
+
+The figures count the arrays that the stages really hold and the arithmetic that they really do; the speed of a core
+is the one constant that was measured (see `FLOPS_PER_CORE`), so seconds are a guide and bytes are meant.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from experiments.engine.config import ACTIVATIONS_AT_ONCE, ConfigError, ExperimentConfig
+
+if TYPE_CHECKING:
+    from experiments.engine.model_card import ModelCard
+
+FLOAT = 4  # bytes of a float32
+FLOPS_PER_CORE = 60e9  # float32 multiply-adds count as two; what small matrices reach on one laptop core
+SELECT_SECONDS = 4e-9  # top-k over one pre-activation, per core
+SPARSE_FLOPS_PER_CORE = 4e9  # gathers are bound by memory, not by arithmetic
+PROGRAM_BYTES = 700_000_000  # python, torch and transformers themselves
+LOGITS_TOKENS = 1_024  # tokens whose logits are held at once during evaluation
+ACTIVATION_BYTES_IN_MEMORY = 80  # one activation while it is sorted
+ACTIVATION_BYTES_ON_DISK = 8 + 16  # one activation in the Parquet index, and while it waits to be sorted
+TOKEN_BYTES_ON_DISK = 12  # one token in the window cache and the Parquet index
+
+
+class EstimateLine(NamedTuple):
+    """One summand of the estimate, with the sentence that explains it."""
+
+    title: str
+    amount: float
+    unit: Literal["bytes of memory", "bytes on disk", "seconds"]
+    explanation: str
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """The sums, and the lines they are made of."""
+
+    memory_bytes: int
+    disk_bytes: int
+    seconds: float
+    lines: tuple[EstimateLine, ...]
+
+
+def estimate(config: ExperimentConfig, card: ModelCard, cores: int) -> Estimate:
+    """What `config` needs on the model of `card` with `cores` processor cores."""
+    lines = (*_memory(config, card), *_disk(config, card), *_time(config, card, max(1, cores)))
+
+    def total(unit: str) -> float:
+        return sum(line.amount for line in lines if line.unit == unit)
+
+    return Estimate(int(total("bytes of memory")), int(total("bytes on disk")), total("seconds"), lines)
+
+
+def refuse_if_too_large(estimate: Estimate, available_bytes: int) -> None:
+    """Raises ConfigError, with the estimate in its sentence, when the memory that is available cannot hold it."""
+    if estimate.memory_bytes > available_bytes:
+        raise ConfigError(
+            "n_features",
+            f"This experiment would need about {estimate.memory_bytes / 1e9:,.1f} GB of memory and "
+            f"{available_bytes / 1e9:,.1f} GB are available; choose fewer features or a smaller model.",
+        )
+
+
+def sae_parameters(n_features: int, width: int) -> int:
+    """Encoder and decoder matrices with their biases."""
+    return 2 * n_features * width + n_features + width
+
+
+def _memory(config: ExperimentConfig, card: ModelCard) -> list[EstimateLine]:
+    unit: Literal["bytes of memory"] = "bytes of memory"
+    weights = sae_parameters(config.sae.n_features, card.width) * FLOAT
+    batch = config.training.batch_tokens
+    sorted_at_once = min(ACTIVATIONS_AT_ONCE, config.harvest_tokens * config.sae.k)
+    return [
+        EstimateLine("Program", PROGRAM_BYTES, unit, "Python and its libraries."),
+        EstimateLine("Language model", _model_bytes(config, card), unit, "The model's weights."),
+        EstimateLine("SAE", 4 * weights, unit, "Weights, their gradients and Adam's two moments."),
+        EstimateLine(
+            "Segment",
+            config.training.segment_tokens * card.width * FLOAT,
+            unit,
+            f"{config.training.segment_tokens:,} hidden states of {card.width:,} numbers, captured at a time.",
+        ),
+        EstimateLine(
+            "Batch",
+            2 * batch * (config.sae.n_features + 4 * card.width) * FLOAT,
+            unit,
+            f"Pre-activations of {batch:,} tokens, and what is computed from them.",
+        ),
+        EstimateLine(
+            "Evaluation",
+            4 * LOGITS_TOKENS * card.vocabulary_size * FLOAT,
+            unit,
+            "Logits of the texts compared at a time.",
+        ),
+        EstimateLine("Harvest", sorted_at_once * ACTIVATION_BYTES_IN_MEMORY, unit, "Activations sorted at a time."),
+    ]
+
+
+def _model_bytes(config: ExperimentConfig, card: ModelCard) -> int:
+    if card.parameters is None:
+        return 2 * card.weights_bytes
+    return card.parameters * (FLOAT if config.model.dtype == "float32" else 2)
+
+
+def _disk(config: ExperimentConfig, card: ModelCard) -> list[EstimateLine]:
+    unit: Literal["bytes on disk"] = "bytes on disk"
+    weights = sae_parameters(config.sae.n_features, card.width) * FLOAT
+    tokens = config.training.tokens + config.harvest_tokens
+    return [
+        EstimateLine("Weights", weights, unit, "The finished SAE."),
+        EstimateLine("Checkpoints", 2 * 3 * weights, unit, "Two kept while it trains: weights and Adam's two moments."),
+        EstimateLine("Tokens", tokens * TOKEN_BYTES_ON_DISK, unit, "The text as token windows."),
+        EstimateLine(
+            "Activations",
+            config.harvest_tokens * config.sae.k * ACTIVATION_BYTES_ON_DISK,
+            unit,
+            f"Every activation of {config.harvest_tokens:,} tokens, sorted and while they wait to be sorted.",
+        ),
+    ]
+
+
+def _time(config: ExperimentConfig, card: ModelCard, cores: int) -> list[EstimateLine]:
+    training, evaluation, harvest = config.training.tokens, config.evaluation_tokens, config.harvest_tokens
+    predicted = min(config.splice_tokens, evaluation)
+    read = _forward_seconds(card, share=(config.layer + 1) / card.layers) / cores
+    read_whole = _forward_seconds(card, share=1.0) / cores
+    encode = _encode_seconds(config, card) / cores
+    learn = encode + _learn_seconds(config, card) / cores
+    unit: Literal["seconds"] = "seconds"
+    return [
+        EstimateLine("Capture", training * read, unit, "The model reads the training text up to the chosen layer."),
+        EstimateLine("Training", training * learn, unit, f"{config.training.steps:,} optimiser steps."),
+        EstimateLine(
+            "Evaluation",
+            evaluation * (read + encode) + 4 * predicted * read_whole,
+            unit,
+            f"Held-out text is read once, {predicted:,} tokens of it four times more.",
+        ),
+        EstimateLine("Harvest", harvest * (read + 2 * encode), unit, "Every feature's activations, kept and sorted."),
+    ]
+
+
+def _forward_seconds(card: ModelCard, share: float) -> float:
+    """Seconds of one core per token, for `share` of the blocks: two operations per weight."""
+    weights = card.parameters if card.parameters is not None else card.weights_bytes // FLOAT
+    return 2 * weights * share / FLOPS_PER_CORE
+
+
+def _encode_seconds(config: ExperimentConfig, card: ModelCard) -> float:
+    return config.sae.n_features * (2 * card.width / FLOPS_PER_CORE + SELECT_SECONDS)
+
+
+def _learn_seconds(config: ExperimentConfig, card: ModelCard) -> float:
+    """Decoding, three sparse gradients, and Adam shared among the tokens of a batch."""
+    sparse = 4 * 2 * config.sae.k * card.width
+    adam = 12 * sae_parameters(config.sae.n_features, card.width) / config.training.batch_tokens
+    return (sparse + adam) / SPARSE_FLOPS_PER_CORE

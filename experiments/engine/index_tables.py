@@ -1,0 +1,94 @@
+"""The Parquet files of the activation index: their columns, and the tables that follow from the windows. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from experiments.engine.windows import Windows
+
+# Row groups are what a reader can skip: small enough that one feature's examples cost milliseconds.
+ROWS_IN_GROUP = 2**16
+
+ACTIVATIONS = pa.schema([("feature", pa.int32()), ("position", pa.int64()), ("activation", pa.float32())])
+TOKENS = pa.schema([("position", pa.int64()), ("window", pa.int32()), ("document", pa.int32()), ("token", pa.int32())])
+DOCUMENTS = pa.schema([("document", pa.int32()), ("start", pa.int64()), ("tokens", pa.int32()), ("kind", pa.string())])
+
+_TOKEN_LOGIT = pa.struct([("token", pa.int32()), ("text", pa.string()), ("logit", pa.float32())])
+_TOP_TOKEN = pa.struct(
+    [
+        ("token", pa.int32()),
+        ("text", pa.string()),
+        ("firings", pa.int64()),
+        ("share", pa.float64()),
+        ("occurrences", pa.int64()),
+    ]
+)
+_CONCEPT = pa.struct(
+    [("name", pa.string()), ("precision", pa.float64()), ("recall", pa.float64()), ("f1", pa.float64())]
+)
+FEATURES = pa.schema(
+    [
+        ("index", pa.int32()),
+        ("tokens", pa.int64()),
+        ("firings", pa.int64()),
+        ("density", pa.float64()),
+        ("max_activation", pa.float32()),
+        ("mean_activation", pa.float32()),
+        ("histogram", pa.struct([("edges", pa.list_(pa.float64())), ("counts", pa.list_(pa.int64()))])),
+        ("quantiles", pa.list_(pa.struct([("share", pa.float64()), ("activation", pa.float32())]))),
+        ("top_tokens", pa.list_(_TOP_TOKEN)),
+        ("promoted", pa.list_(_TOKEN_LOGIT)),
+        ("suppressed", pa.list_(_TOKEN_LOGIT)),
+        ("nearest", pa.list_(pa.struct([("index", pa.int32()), ("cosine", pa.float32())]))),
+        ("concept", _CONCEPT),
+    ]
+)
+
+
+class TableWriter:
+    """A Parquet file that grows table by table. A context manager."""
+
+    def __init__(self, path: Path, schema: pa.Schema) -> None:
+        self._schema = schema
+        self._writer = pq.ParquetWriter(path, schema, compression="zstd", compression_level=1, use_dictionary=False)
+
+    def __enter__(self) -> TableWriter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._writer.close()
+
+    def add_columns(self, *columns: NDArray[Any]) -> None:
+        """Appends columns of equal length, in the order of the schema."""
+        self._writer.write_table(pa.table(list(columns), schema=self._schema), row_group_size=ROWS_IN_GROUP)
+
+    def add_rows(self, rows: Sequence[dict[str, Any]]) -> None:
+        """Appends rows given by column name."""
+        self._writer.write_table(pa.Table.from_pylist(list(rows), schema=self._schema), row_group_size=ROWS_IN_GROUP)
+
+
+def write_tokens(windows: Windows, path: Path) -> None:
+    """Every token of the windows, special ones too; `position` counts on through all windows."""
+    count, context_length = windows.tokens.shape
+    at_once = max(1, ROWS_IN_GROUP // context_length)
+    with TableWriter(path, TOKENS) as table:
+        for start in range(0, count, at_once):
+            part = windows[start : start + at_once]
+            positions = np.arange(start * context_length, (start + len(part)) * context_length)
+            numbers = np.repeat(np.arange(start, start + len(part), dtype=np.int32), context_length)
+            table.add_columns(positions, numbers, part.documents.ravel(), part.tokens.ravel())
+
+
+def write_documents(windows: Windows, kinds: Sequence[str], path: Path) -> None:
+    """Where each document begins and how many tokens it has in the windows, with its kind where that is known."""
+    documents, starts, tokens = np.unique(windows.documents, return_index=True, return_counts=True)
+    names = [kinds[document] if document < len(kinds) else None for document in documents.tolist()]
+    with TableWriter(path, DOCUMENTS) as table:
+        table.add_columns(documents, starts, tokens.astype(np.int32), pa.array(names, pa.string()))

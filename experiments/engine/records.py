@@ -1,0 +1,59 @@
+"""The facts that the engine's generators yield while they work; the runner saves and publishes them. No torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+Stage: TypeAlias = Literal["capture", "training", "evaluation", "harvest"]
+STAGES: tuple[Stage, ...] = ("capture", "training", "evaluation", "harvest")
+
+
+@dataclass(frozen=True)
+class ModelLoaded:
+    """The language model is in memory; `revision` is the commit of a hub model."""
+
+    revision: str | None
+    parameters: int
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a stage is: `step` of `steps`, `tokens` done; yielded at least about once a second."""
+
+    stage: Stage
+    step: int
+    steps: int
+    tokens: int = 0
+    tokens_per_second: float | None = None
+    seconds_left: float | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """Training metrics at one step. `values` holds loss, explained_variance, l0, dead_share, learning_rate, ..."""
+
+    step: int
+    tokens: int
+    values: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Checkpointed:
+    """A checkpoint is safely on disk under `name`; yielded only after it was synced and moved into place."""
+
+    name: str
+    sha256: str
+    step: int
+
+
+@dataclass(frozen=True)
+class StageFinished:
+    """A stage has ended and its files are complete; `values` is plain JSON."""
+
+    stage: Stage
+    values: dict[str, Any]
+
+
+Record: TypeAlias = ModelLoaded | Progress | Measurement | Checkpointed | StageFinished

@@ -1,0 +1,142 @@
+"""Training as a stream of records: segments in, measurements and checkpoints out, the same weights every time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Protocol, TypeAlias
+
+import torch
+from torch import Tensor
+
+from experiments.engine.artifacts import ExperimentFolder, checkpoint_name
+from experiments.engine.checkpoints import TrainingState, save_checkpoint
+from experiments.engine.config import ExperimentConfig
+from experiments.engine.input_statistics import measure
+from experiments.engine.pace import Pace
+from experiments.engine.records import Checkpointed, Measurement, Record
+from experiments.engine.segments import Position, batches_in, shuffled
+from experiments.engine.trainer import StepOutcome, Trainer, initial_weights
+
+ShouldCheckpoint: TypeAlias = Callable[[], bool]
+
+
+class SegmentSource(Protocol):
+    """Where hidden states come from: the corpus read by the language model, or anything else that is repeatable."""
+
+    @property
+    def segments(self) -> int:
+        """How many segments one epoch has."""
+
+    @property
+    def norm_limit(self) -> float:
+        """Hidden states with a larger norm are left out."""
+
+    def capture(self, segment: int) -> Iterator[int]:
+        """Captures a segment so that `hidden_states` holds it; yields the tokens read so far."""
+
+    @property
+    def hidden_states(self) -> Tensor:
+        """The captured segment, float32 [T, width]; the same for the same segment, always."""
+
+
+def start_training(config: ExperimentConfig, source: SegmentSource) -> TrainingState:
+    """The state before the first step, from the first segment, which `source` has captured."""
+    states = source.hidden_states
+    order = torch.from_numpy(shuffled(len(states), config.seed, Position()))
+    statistics = measure(states[order])
+    trainer = Trainer(
+        config.sae, config.training, initial_weights(config.sae, statistics, config.seed), statistics.scale
+    )
+    return TrainingState(trainer, Position(), source.norm_limit)
+
+
+def train(
+    config: ExperimentConfig,
+    state: TrainingState,
+    source: SegmentSource,
+    folder: ExperimentFolder,
+    should_checkpoint: ShouldCheckpoint,
+) -> Iterator[Record]:
+    """Trains `state.trainer` to the end of the configured steps.
+
+    Yields Progress about twice a second, Measurement every `metric_every` steps and Checkpointed every
+    `checkpoint_seconds` or as soon as `should_checkpoint` says so. Closing the generator loses only the steps since
+    the last checkpoint. Raises TrainingDiverged; the last checkpoint is then from before.
+    """
+    return _Training(config, state, source, folder, should_checkpoint).run()
+
+
+class _Training:
+    def __init__(
+        self,
+        config: ExperimentConfig,
+        state: TrainingState,
+        source: SegmentSource,
+        folder: ExperimentFolder,
+        should_checkpoint: ShouldCheckpoint,
+    ) -> None:
+        self.config, self.state, self.source, self.folder = config, state, source, folder
+        self.should_checkpoint = should_checkpoint
+        batch_tokens = config.training.batch_tokens
+        steps, step = config.training.steps, state.position.step
+        self.pace = Pace("training", steps, steps * batch_tokens, step, step * batch_tokens)
+        self.saved_step, self.saved_at = step, time.monotonic()
+
+    def run(self) -> Iterator[Record]:
+        while self.state.position.step < self.config.training.steps:
+            yield from self._capture()
+            yield from self._train_on_segment()
+            following = self.state.position.after_segment(self.source.segments)
+            self.state = replace(self.state, position=following)
+        yield self.pace.report()
+
+    def _capture(self) -> Iterator[Record]:
+        for _ in self.source.capture(self.state.position.segment):
+            if self.pace.due:
+                yield self.pace.report("reading text")
+            yield from self._checkpoint_if_wanted()
+
+    def _train_on_segment(self) -> Iterator[Record]:
+        states, batch_tokens = self.source.hidden_states, self.config.training.batch_tokens
+        order = torch.from_numpy(shuffled(len(states), self.config.seed, self.state.position)).to(states.device)
+        for batch in range(self.state.position.batch, batches_in(len(states), batch_tokens)):
+            if self.state.position.step >= self.config.training.steps:
+                return
+            chosen = order[batch * batch_tokens : (batch + 1) * batch_tokens]
+            yield from self._step(states[chosen])
+
+    def _step(self, hidden_states: Tensor) -> Iterator[Record]:
+        outcome = self.state.trainer.train_on(hidden_states)
+        self.state = replace(self.state, position=self.state.position.after_batch())
+        self.pace.advance(self.config.training.batch_tokens)
+        step = self.state.position.step
+        if step % self.config.training.metric_every == 0 or step == self.config.training.steps:
+            yield self._measurement(outcome)
+        if self.pace.due:
+            yield self.pace.report()
+        yield from self._checkpoint_if_wanted()
+
+    def _measurement(self, outcome: StepOutcome) -> Measurement:
+        values = {
+            "loss": outcome.loss,
+            "auxiliary_loss": outcome.auxiliary_loss,
+            "explained_variance": outcome.explained_variance,
+            "l0": outcome.l0,
+            "dead_share": self.state.trainer.dead_share,
+            "gradient_norm": outcome.gradient_norm,
+            "learning_rate": outcome.learning_rate,
+        }
+        return Measurement(self.state.position.step, self.pace.tokens, values)
+
+    def _checkpoint_if_wanted(self) -> Iterator[Checkpointed]:
+        waited = time.monotonic() - self.saved_at
+        wanted = self.should_checkpoint() or waited >= self.config.training.checkpoint_seconds
+        if not wanted or self.state.position.step == self.saved_step:
+            return
+        saved = save_checkpoint(self.state, self.config, self.folder)
+        yield saved
+        # Whoever took the record now knows the new checkpoint; only then may the one before the last go.
+        self.folder.keep_checkpoints(saved.name, checkpoint_name(self.saved_step))
+        self.saved_step, self.saved_at = saved.step, time.monotonic()
