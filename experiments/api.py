@@ -1,0 +1,97 @@
+"""The API of experiments and corpora; each operation calls the service that the page calls."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from ninja import File, Form, Router, Status, UploadedFile
+
+from experiments import schemas
+from experiments.models import Corpus
+from experiments.services import corpora, events
+from experiments.services import experiments as service
+from experiments.services.configurations import ExperimentRequest
+from latentlens.lib.api_responses import REFUSALS
+from latentlens.lib.numbers import parse_integer
+from latentlens.lib.paging import Ordering, page_of, parse_limit
+
+router = Router(tags=["experiments"])
+corpora_router = Router(tags=["corpora"])
+NEWEST_FIRST = Ordering("pk", descending=True)
+
+
+@router.post("", response={201: schemas.ExperimentOut, **REFUSALS}, operation_id="create_experiment")
+def create_experiment(request: HttpRequest, response: HttpResponse, wanted: schemas.ExperimentIn) -> Any:
+    """Checks and queues an experiment; a worker takes it from there."""
+    experiment = service.create_experiment(ExperimentRequest(**wanted.dict()))
+    response["Location"] = f"/api/experiments/{experiment.pk}"
+    return Status(201, experiment)
+
+
+@router.get("", response={200: schemas.ExperimentPage, **REFUSALS}, operation_id="list_experiments")
+def list_experiments(
+    request: HttpRequest, limit: str | None = None, cursor: str | None = None, status: schemas.Status | None = None
+) -> Any:
+    """Experiments, newest first; `next` is the cursor of the following page."""
+    rows = service.newest_first().filter(**({"status": status} if status else {}))
+    return page_of(rows, NEWEST_FIRST, limit=parse_limit(limit), cursor=cursor)
+
+
+@router.get("/{experiment_id}", response={200: schemas.ExperimentOut, **REFUSALS}, operation_id="get_experiment")
+def get_experiment(request: HttpRequest, experiment_id: int) -> Any:
+    """One experiment: status, stage, progress, configuration, quality."""
+    return service.experiment_by_id(experiment_id)
+
+
+@router.get("/{experiment_id}/metrics", response={200: schemas.MetricList, **REFUSALS}, operation_id="list_metrics")
+def list_metrics(request: HttpRequest, experiment_id: int, since: str = "0") -> Any:
+    """The metrics after event number `since`, in order."""
+    after = parse_integer(since, field="since", minimum=0, maximum=events.LARGEST_SEQUENCE)
+    service.experiment_by_id(experiment_id)
+    found = list(events.metrics_since(experiment_id, after)[: events.MOST_METRICS + 1])
+    items = found[: events.MOST_METRICS]
+    return {"items": items, "next": items[-1].sequence if len(found) > len(items) else None}
+
+
+@router.post("/{experiment_id}/cancel", response={200: schemas.ExperimentOut, **REFUSALS}, operation_id="cancel")
+def cancel_experiment(request: HttpRequest, experiment_id: int) -> Any:
+    """Ends it for good; a running one ends between two steps."""
+    return service.cancel_experiment(experiment_id)
+
+
+@router.post("/{experiment_id}/pause", response={200: schemas.ExperimentOut, **REFUSALS}, operation_id="pause")
+def pause_experiment(request: HttpRequest, experiment_id: int) -> Any:
+    """Stops it at a checkpoint, from which `resume` goes on."""
+    return service.pause_experiment(experiment_id)
+
+
+@router.post("/{experiment_id}/resume", response={200: schemas.ExperimentOut, **REFUSALS}, operation_id="resume")
+def resume_experiment(request: HttpRequest, experiment_id: int) -> Any:
+    """Queues a paused or failed experiment again."""
+    return service.resume_experiment(experiment_id)
+
+
+@router.delete("/{experiment_id}", response={204: None, **REFUSALS}, operation_id="delete_experiment")
+def delete_experiment(request: HttpRequest, experiment_id: int) -> Any:
+    """Removes it with its files, features and labels; refused while it runs."""
+    service.delete_experiment(experiment_id)
+    return Status(204, None)
+
+
+@corpora_router.post("", response={201: schemas.CorpusOut, **REFUSALS}, operation_id="add_corpus")
+def add_corpus(request: HttpRequest, file: File[UploadedFile], name: Form[str] = "", column: Form[str] = "") -> Any:
+    """Uploads a text: .txt, .jsonl, .csv or .parquet; `column` says where a table keeps it."""
+    return Status(201, corpora.add_upload(file, name, column))
+
+
+@corpora_router.post("/hub", response={201: schemas.CorpusOut, **REFUSALS}, operation_id="add_hub_corpus")
+def add_hub_corpus(request: HttpRequest, wanted: schemas.HubCorpusIn) -> Any:
+    """Names a data set on the hub as a corpus; it is read when an experiment needs it."""
+    return Status(201, corpora.add_hub_corpus(**wanted.dict()))
+
+
+@corpora_router.get("", response={200: schemas.CorpusPage, **REFUSALS}, operation_id="list_corpora")
+def list_corpora(request: HttpRequest, limit: str | None = None, cursor: str | None = None) -> Any:
+    """Corpora, newest first."""
+    return page_of(Corpus.objects.all(), NEWEST_FIRST, limit=parse_limit(limit), cursor=cursor)

@@ -1,0 +1,147 @@
+"""The form of the Layer Explorer. It asks; `services.configurations` judges."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.core.files.uploadedfile import UploadedFile
+from django.http import QueryDict
+
+from experiments.engine.config import ARCHITECTURES, BOUNDS, SITES
+from experiments.models import Corpus
+from experiments.services.configurations import (
+    DEFAULT_CONTEXT_LENGTH,
+    ExperimentRequest,
+    default_n_features,
+    default_sparsity_coefficient,
+)
+from experiments.services.corpora import ENDINGS
+from experiments.services.language_models import ListedModel
+
+FROM_HUB = "hub"
+UPLOAD = "upload"
+MOST_CORPORA = 100
+
+
+def _number(name: str, title: str, initial: Any = None) -> forms.CharField:
+    """A number is read as text, so that the service can say in words what is wrong with it."""
+    bound = BOUNDS[name]
+    widget = forms.NumberInput(
+        attrs={"min": bound.minimum, "max": bound.maximum, "step": 1 if bound.whole else "any", "inputmode": "decimal"}
+    )
+    return forms.CharField(
+        label=title,
+        help_text=bound.help,
+        initial=bound.default if initial is None else initial,
+        widget=widget,
+        required=False,
+    )
+
+
+class ExplorerForm(forms.Form):
+    """Model, layer, corpus and SAE of a new experiment; `kept_name` is the name of a file kept from an attempt."""
+
+    kept_name = ""
+
+    name = forms.CharField(required=False, help_text="Left empty, it is made of model, layer and SAE.")
+    model = forms.ChoiceField(label="Language model", required=False)
+    hub_id = forms.CharField(label="Hub id", required=False, help_text="For example gpt2 or org/name.")
+    revision = forms.CharField(required=False, help_text="Branch, tag or commit; empty is the newest.")
+    layer = forms.CharField(required=False)
+    site = forms.ChoiceField(
+        choices=[(site.name, site.title) for site in SITES.values()], required=False, initial="resid_post"
+    )
+
+    corpus = forms.ChoiceField(required=False, initial="builtin")
+    file = forms.FileField(required=False, help_text="Text in .txt, .jsonl, .csv or .parquet, UTF-8.")
+    kept_upload = forms.CharField(required=False, widget=forms.HiddenInput)
+    column = forms.CharField(required=False, help_text="Where a table keeps its text; empty is “text”.")
+    corpus_hub_id = forms.CharField(label="Data set", required=False, help_text="name or org/name.")
+    configuration = forms.CharField(required=False)
+    split = forms.CharField(required=False, initial="train")
+    hub_column = forms.CharField(label="Column", required=False, initial="text")
+
+    architecture = forms.ChoiceField(
+        choices=[(item.name, item.title) for item in ARCHITECTURES.values()], required=False, initial="topk"
+    )
+    n_features = _number("n_features", "Features")
+    k = _number("k", "k")
+    training_tokens = _number("training_tokens", "Training tokens")
+    seed = _number("seed", "Seed")
+    context_length = _number("context_length", "Context length", initial="")
+    learning_rate = forms.CharField(required=False, help_text="Empty: a scaling law of the number of features.")
+    batch_tokens = _number("batch_tokens", "Batch tokens", initial="")
+    sparsity_coefficient = _number("sparsity_coefficient", "Sparsity coefficient")
+
+    def __init__(self, data: QueryDict | None = None, files: Any = None, *, models: list[ListedModel]) -> None:
+        super().__init__(data, files, label_suffix="")
+        self._values = data
+        here = [(model.model, model.title) for model in models]
+        self.fields["model"].choices = [*here, (FROM_HUB, "From the hub…")]  # type: ignore[attr-defined]
+        self.fields["corpus"].choices = _corpus_choices()  # type: ignore[attr-defined]
+        self.fields["n_features"].initial = default_n_features()
+        self.fields["sparsity_coefficient"].initial = default_sparsity_coefficient()
+        self.fields["file"].widget.attrs["accept"] = ",".join(ENDINGS)
+        self.fields["context_length"].widget.attrs["placeholder"] = DEFAULT_CONTEXT_LENGTH
+
+    def text(self, name: str) -> str:
+        """What stands in a field: as typed, or as the form begins."""
+        return str(self[name].value() or "").strip()
+
+    @property
+    def model_text(self) -> str:
+        """The model as the services know it."""
+        return f"hub:{self.text('hub_id')}" if self.text("model") == FROM_HUB else self.text("model")
+
+    def request_for(self, corpus: int | str) -> ExperimentRequest:
+        """The request as it was typed, on this corpus."""
+        names = ("context_length", "learning_rate", "batch_tokens")
+        optional = {name: self.text(name) for name in names if self.text(name)}
+        return ExperimentRequest(
+            name=self.text("name"),
+            model=self.model_text,
+            revision=self.text("revision") if self.text("model") == FROM_HUB else "",
+            layer=self.text("layer"),
+            site=self.text("site"),
+            corpus=corpus,
+            architecture=self.text("architecture"),
+            n_features=self.text("n_features"),
+            k=self.text("k"),
+            training_tokens=self.text("training_tokens"),
+            seed=self.text("seed"),
+            sparsity_coefficient=self.text("sparsity_coefficient") or default_sparsity_coefficient(),
+            **optional,
+        )
+
+    def uploaded_file(self) -> UploadedFile[Any] | None:
+        file = self.files.get("file")
+        return file if isinstance(file, UploadedFile) else None
+
+    def set_text(self, name: str, text: str) -> None:
+        """Changes what a field shows when the form comes back."""
+        if self._values is not None:
+            self._values[name] = text
+
+    def choose_corpus(self, corpus: Corpus) -> None:
+        """What was uploaded or named is a corpus now, and the form comes back with it."""
+        self.fields["corpus"].choices = _corpus_choices()  # type: ignore[attr-defined]
+        self.set_text("corpus", str(corpus.pk))
+        self.set_text("kept_upload", "")
+
+    def show_mistakes(self, mistakes: dict[str, str]) -> None:
+        """Puts each sentence beside its field; what belongs to none of them goes to the top."""
+        for name, sentence in mistakes.items():
+            place = "hub_id" if name == "model" and self.text("model") == FROM_HUB else name
+            self.errors.pop(place, None)  # Django's own words for the same mistake
+            self.add_error(place if place in self.fields else None, sentence)
+
+
+def _corpus_choices() -> list[tuple[str, str]]:
+    others = Corpus.objects.exclude(source=Corpus.Source.BUILTIN)[:MOST_CORPORA]
+    return [
+        ("builtin", "Built-in corpus"),
+        *((str(corpus.pk), corpus.name) for corpus in others),
+        (UPLOAD, "Upload a file…"),
+        (FROM_HUB, "Data set on the hub…"),
+    ]

@@ -1,0 +1,53 @@
+"""Keeps a lease alive while the engine is silent: torch is imported, weights are read, a model is downloaded."""
+
+from __future__ import annotations
+
+import threading
+import time
+from types import TracebackType
+from typing import Self
+
+from django.db import Error
+
+from experiments.progress import Journal
+from experiments.services.leases import LeaseLost, renew
+from latentlens.lib.fork_guard import database_work
+from latentlens.lib.logs import get_logger
+
+SECONDS_BETWEEN_RENEWALS = 5.0
+# An engine that says nothing for this long hangs; its lease is left to run out, so that another worker may try.
+SILENCE_PATIENCE = 15 * 60.0
+_log = get_logger(__name__)
+
+
+class LeaseKeeper(threading.Thread):
+    """Renews the journal's lease in the background, from `with` to the end of the block."""
+
+    def __init__(self, journal: Journal) -> None:
+        super().__init__(name="lease-keeper", daemon=True)
+        self._journal = journal
+        self._began = time.monotonic()
+        self._finished = threading.Event()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._finished.set()
+        self.join()
+
+    def run(self) -> None:
+        while not self._finished.wait(SECONDS_BETWEEN_RENEWALS) and not self._journal.lease_lost:
+            silence = time.monotonic() - max(self._journal.saved_at, self._began)
+            if SECONDS_BETWEEN_RENEWALS <= silence <= SILENCE_PATIENCE:
+                self._renew()
+
+    def _renew(self) -> None:
+        try:
+            with database_work():
+                renew(self._journal.experiment_id, self._journal.owner)
+        except LeaseLost:
+            self._journal.lease_lost = True
+        except Error as error:  # the database may be away for a moment; the lease lasts longer than that
+            _log.warning("lease not renewed", error=str(error))

@@ -1,0 +1,173 @@
+"""`manage.py train`: an experiment in the foreground, by the same services and the same runner as the pages."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+from argparse import ArgumentParser
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.files import File
+from django.core.management.base import BaseCommand, CommandError
+from django.db.utils import OperationalError, ProgrammingError
+from ninja.responses import NinjaJSONEncoder
+
+from experiments.models import Corpus, Experiment
+from experiments.progress_bar import ProgressBar
+from experiments.quality_card import quality_card
+from experiments.runner import run_claimed
+from experiments.schemas import ExperimentOut
+from experiments.services import corpora
+from experiments.services.configurations import ExperimentRequest, middle_layer
+from experiments.services.experiments import RESUMABLE, experiment_by_id, store_experiment
+from experiments.services.leases import claim, conclude, new_owner
+from latentlens.lib import shutdown
+from latentlens.lib.problems import Problem
+from latentlens.lib.site_address import site_address
+
+Status = Experiment.Status
+INTERRUPTED = 130  # what a shell expects of a command that was ended by Ctrl-C
+NUMBERS = {
+    "n_features": "features that the SAE may learn",
+    "k": "features that may fire on one token",
+    "training_tokens": "hidden states to train on",
+    "seed": "the same seed gives the same weights",
+    "sparsity_coefficient": "weight of the sparsity penalty; TopK has none",
+    "context_length": "tokens of a window (default 128, or what the model reads)",
+    "learning_rate": "default: a scaling law of the number of features",
+    "batch_tokens": "hidden states of a step (default 4096, less in a short training)",
+}
+
+
+class Command(BaseCommand):
+    help = "Train an SAE in the foreground. Ctrl-C pauses the experiment; --resume goes on."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--model", help="builtin, a folder of MODELS_DIR, or a hub id (default DEFAULT_MODEL_NAME)")
+        parser.add_argument("--revision", default="", help="branch, tag or commit of a hub model")
+        parser.add_argument("--layer", help="the block to read, from 0 (default: the middle)")
+        parser.add_argument("--site", default="resid_post", help="resid_pre, resid_post (default), attn_out or mlp_out")
+        parser.add_argument("--corpus", default="builtin", help="builtin (default), a FILE, or hub:ID")
+        parser.add_argument("--column", default="", help="where a table or a data set keeps its text")
+        parser.add_argument("--configuration", default="", help="of a hub data set")
+        parser.add_argument("--split", default="", help="of a hub data set (default train)")
+        parser.add_argument("--architecture", default="topk", help="topk (default)")
+        for name, words in NUMBERS.items():
+            names = [f"--{name.replace('_', '-')}", *(["--tokens"] if name == "training_tokens" else [])]
+            parser.add_argument(*names, dest=name, help=words)
+        parser.add_argument("--name", default="", help="what the experiment is called")
+        parser.add_argument("--resume", type=int, metavar="ID", help="go on with a paused or failed experiment")
+        parser.add_argument("--json", action="store_true", help="print what the API answers, and nothing else")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        owner = new_owner()
+        try:
+            experiment = _to_resume(options["resume"]) if options["resume"] else _stored(options)
+        except Problem as problem:
+            raise CommandError("\n".join(problem.fields.values()) or problem.message) from None
+        except (OperationalError, ProgrammingError):
+            raise CommandError("The database is not ready: run `manage.py migrate` first.") from None
+        if not claim(experiment.pk, owner, RESUMABLE):
+            raise CommandError(f"Experiment {experiment.pk} is in the hands of another worker just now.")
+        with _logs_in_file(), _interruptible():
+            self._run(experiment.pk, owner)
+        self._report(experiment_by_id(experiment.pk), as_json=options["json"])
+
+    def _run(self, experiment_id: int, owner: str) -> None:
+        bar = ProgressBar(sys.stderr)
+        try:
+            run_claimed(experiment_id, owner, observe=bar.show, after_shutdown=Status.PAUSED)
+        except KeyboardInterrupt:  # a second Ctrl-C does not wait for the checkpoint
+            conclude(experiment_id, owner, Status.PAUSED)
+
+    def _report(self, experiment: Experiment, *, as_json: bool) -> None:
+        if as_json:
+            snapshot = ExperimentOut.from_orm(experiment).dict()
+            self.stdout.write(NinjaJSONEncoder(ensure_ascii=False).encode(snapshot))
+        elif experiment.status == Status.FINISHED:
+            self._summary(experiment)
+        if experiment.status == Status.PAUSED:
+            go_on = f"Paused. Go on with: manage.py train --resume {experiment.pk}"
+            raise CommandError(go_on, returncode=INTERRUPTED)
+        if experiment.status != Status.FINISHED:
+            raise CommandError(experiment.error or f"The experiment was {experiment.get_status_display().lower()}.")
+
+    def _summary(self, experiment: Experiment) -> None:
+        card = quality_card(experiment)
+        facts = [*card.facts, *card.concept_facts] if card else []
+        self.stdout.write(f"{experiment.name} ({card.sample if card else 'not measured'})")
+        for fact in facts:
+            self.stdout.write(f"  {fact.explanation.title:<32} {fact.value:>8}  {fact.note}")
+        self.stdout.write(f"  {'Weights (SHA-256)':<32} {experiment.weights_sha256}")
+        self.stdout.write(f"{site_address()}{experiment.get_absolute_url()}")
+
+
+def _stored(options: dict[str, Any]) -> Experiment:
+    """A new experiment, `paused` so that no worker takes it before this process does."""
+    numbers = {name: options[name] for name in NUMBERS if options[name] is not None}
+    model = options["model"] or settings.DEFAULT_MODEL_NAME
+    layer = options["layer"] if options["layer"] is not None else middle_layer(model, options["revision"])
+    texts = {name: options[name] for name in ("name", "revision", "site", "architecture")}
+    corpus = _corpus(options)
+    return store_experiment(
+        ExperimentRequest(model=model, layer=layer, corpus=corpus.pk, **texts, **numbers), Status.PAUSED
+    )
+
+
+def _to_resume(experiment_id: int) -> Experiment:
+    experiment = experiment_by_id(experiment_id)
+    if experiment.status not in RESUMABLE:
+        state = experiment.get_status_display().lower()
+        raise CommandError(f"Experiment {experiment_id} is {state}; only a paused or failed one can be resumed.")
+    Experiment.objects.filter(pk=experiment_id).update(attempts=0)
+    return experiment
+
+
+def _corpus(options: dict[str, Any]) -> Corpus:
+    text: str = options["corpus"]
+    if text == "builtin":
+        return corpora.builtin_corpus()
+    if text.startswith("hub:"):
+        return corpora.add_hub_corpus(text, options["configuration"], options["split"], options["column"])
+    try:
+        with Path(text).open("rb") as file:
+            return corpora.add_upload(File(file, name=Path(text).name), column=options["column"])
+    except OSError as error:
+        raise CommandError(f"The corpus {text} cannot be read ({error.strerror}).") from None
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Ctrl-C and SIGTERM ask for a checkpoint and an end; a second Ctrl-C ends at once."""
+
+    def ask(number: int, _frame: object) -> None:
+        if shutdown.is_requested() and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        shutdown.request()
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _logs_in_file() -> Iterator[None]:
+    """The log goes where those of the workers are; the terminal is for the progress bar."""
+    folder = Path(settings.LOGS_DIR)
+    folder.mkdir(parents=True, exist_ok=True)
+    handlers = [handler for handler in logging.getLogger().handlers if type(handler) is logging.StreamHandler]
+    with (folder / "train.log").open("a", encoding="utf-8") as log:
+        streams = [handler.setStream(log) for handler in handlers]
+        try:
+            yield
+        finally:
+            for handler, stream in zip(handlers, streams, strict=True):
+                handler.setStream(stream)

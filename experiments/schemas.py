@@ -1,0 +1,135 @@
+"""What the API of experiments and corpora takes and gives, field by field."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Literal
+
+from ninja import Field, Schema
+
+from experiments.models import Experiment, Metric
+from experiments.services.configurations import default_n_features, default_sparsity_coefficient
+
+Status = Literal["queued", "running", "paused", "finished", "failed", "cancelled"]
+
+
+class ExperimentIn(Schema):
+    name: str = Field("", description="Left out, it is made of the model, the layer and the SAE.")
+    model: str = Field(description="builtin, local:NAME (a folder of MODELS_DIR), hub:ID, or a bare name.")
+    revision: str = Field("", description="Branch, tag or commit of a model on the hub.")
+    layer: int = Field(description="The block whose hidden states are read, from 0.")
+    site: str = Field("resid_post", description="resid_pre, resid_post, attn_out or mlp_out.")
+    corpus: int | str = Field("builtin", description="The id of a corpus, or builtin.")
+    architecture: str = "topk"
+    n_features: int = Field(default_factory=default_n_features)
+    k: int = Field(32, description="Features that may fire on one token.")
+    sparsity_coefficient: float = Field(default_factory=default_sparsity_coefficient, description="TopK ignores it.")
+    training_tokens: int = 2_000_000
+    seed: int = 0
+    context_length: int | None = Field(None, description="Tokens of a window; by default 128 or what the model reads.")
+    learning_rate: float | None = Field(None, description="By default a scaling law of the number of features.")
+    batch_tokens: int | None = Field(None, description="Tokens of a step; by default 4,096, less in a short training.")
+
+
+class ProgressOut(Schema):
+    step: int
+    steps: int
+    tokens: int
+    tokens_per_second: float | None
+    seconds_left: float | None
+    note: str
+
+
+class ExperimentOut(Schema):
+    id: int
+    name: str
+    status: Status
+    stage: str | None = Field(description="capture, training, evaluation, harvest or import; null when none began.")
+    progress: ProgressOut
+    model: str
+    model_revision: str
+    layer: int
+    site: str
+    corpus: int
+    config: dict[str, Any]
+    quality: dict[str, Any] | None
+    weights_sha256: str | None
+    error: str | None
+    is_demo: bool
+    sequence: int = Field(description="Number of the newest event: `since` for the next question.")
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    url: str = Field(description="The page of the experiment.")
+
+    @staticmethod
+    def resolve_corpus(experiment: Experiment) -> int:
+        return experiment.corpus_id
+
+    @staticmethod
+    def resolve_stage(experiment: Experiment) -> str | None:
+        return experiment.stage or None
+
+    @staticmethod
+    def resolve_quality(experiment: Experiment) -> dict[str, Any] | None:
+        return experiment.quality or None
+
+    @staticmethod
+    def resolve_weights_sha256(experiment: Experiment) -> str | None:
+        return experiment.weights_sha256 or None
+
+    @staticmethod
+    def resolve_error(experiment: Experiment) -> str | None:
+        return experiment.error or None
+
+    @staticmethod
+    def resolve_url(experiment: Experiment) -> str:
+        return experiment.get_absolute_url()
+
+
+class ExperimentPage(Schema):
+    items: list[ExperimentOut]
+    next: str | None
+
+
+class MetricOut(Schema):
+    seq: int
+    step: int
+    tokens: int
+    values: dict[str, float | None]
+
+    @staticmethod
+    def resolve_seq(metric: Metric) -> int:
+        return metric.sequence
+
+
+class MetricList(Schema):
+    items: list[MetricOut]
+    next: int | None = Field(description="`since` for the rest; null when these are all there are now.")
+
+
+class CorpusOut(Schema):
+    id: int
+    name: str
+    source: str
+    hub_id: str
+    configuration: str
+    split: str
+    column: str
+    content_hash: str
+    size_bytes: int | None
+    documents: int | None
+    characters: int | None
+    created_at: datetime
+
+
+class CorpusPage(Schema):
+    items: list[CorpusOut]
+    next: str | None
+
+
+class HubCorpusIn(Schema):
+    hub_id: str = Field(description="name or org/name of a data set on the hub.")
+    configuration: str = ""
+    split: str = "train"
+    column: str = ""

@@ -1,0 +1,17 @@
+"""What Celery runs. A task takes an id and imports its runner when it runs, so that sending it costs nothing."""
+
+from celery import shared_task
+
+
+@shared_task(name="experiments.run")
+def run_experiment(experiment_id: int) -> None:
+    from experiments.runner import run
+
+    run(experiment_id)
+
+
+@shared_task(name="experiments.describe_model")
+def describe_model(hub_model_id: int) -> None:
+    from experiments.hub_descriptions import describe
+
+    describe(hub_model_id)

@@ -1,0 +1,21 @@
+from django.urls import path
+
+from experiments import views
+from experiments.consumers import ExperimentConsumer
+
+app_name = "experiments"
+_one = "experiments/<int:experiment_id>/"
+urlpatterns = [
+    path("", views.experiment_list, name="home"),
+    path("experiments/", views.experiment_list, name="list"),
+    path("experiments/new/", views.new, name="new"),
+    path("experiments/new/layers/", views.layers, name="layers"),
+    path("experiments/new/estimate/", views.estimate, name="estimate"),
+    path(_one, views.detail, name="detail"),
+    path(f"{_one}row/", views.row, name="row"),
+    path(f"{_one}delete/", views.delete, name="delete"),
+    path(f"{_one}cancel/", views.change, {"action": "cancel"}, name="cancel"),
+    path(f"{_one}pause/", views.change, {"action": "pause"}, name="pause"),
+    path(f"{_one}resume/", views.change, {"action": "resume"}, name="resume"),
+]
+websocket_urlpatterns = [path("ws/experiments/<int:experiment_id>", ExperimentConsumer.as_asgi())]
