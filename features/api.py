@@ -1,0 +1,97 @@
+"""The API of features and labels; each operation calls the service that the page calls."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models import prefetch_related_objects
+from django.http import HttpRequest
+from ninja import Query, Router, Status
+
+from experiments.models import Experiment
+from experiments.services.folders import experiment_folder
+from features import schemas
+from features.activation_index import ActivationIndex, IndexUnavailable
+from features.models import Label
+from features.services import labels as label_service
+from features.services.evidence import find_feature
+from features.services.gallery import ORDERINGS, GalleryFilter, current_labels, features_of
+from latentlens.lib.api_responses import REFUSALS
+from latentlens.lib.numbers import parse_integer
+from latentlens.lib.paging import page_of
+from latentlens.lib.problems import Conflict, NotFound
+
+router = Router(tags=["features"])
+MAXIMUM_RANK = 2**31 - 1
+
+
+@router.get("", response={200: schemas.FeatureList, **REFUSALS}, operation_id="list_features")
+def list_features(request: HttpRequest, query: Query[schemas.FeatureQuery]) -> Any:
+    """The features of a finished experiment, filtered and ordered; `next` is the cursor of the following page."""
+    _require_features(query.experiment)
+    wanted = GalleryFilter(query.min_density, query.max_density, query.token, query.labelled, query.concept)
+    features = features_of(query.experiment, wanted)
+    return page_of(features, ORDERINGS[query.ordering], limit=query.limit, cursor=query.cursor)
+
+
+@router.get("/{feature_id}", response={200: schemas.FeatureDetail, **REFUSALS}, operation_id="get_feature")
+def get_feature(request: HttpRequest, feature_id: int) -> Any:
+    """One feature with its evidence, without its examples."""
+    feature = find_feature(pk=feature_id)
+    prefetch_related_objects([feature], current_labels())
+    return feature
+
+
+@router.get("/{feature_id}/examples", response={200: schemas.ExampleList, **REFUSALS}, operation_id="list_examples")
+def list_examples(request: HttpRequest, feature_id: int, query: Query[schemas.ExampleQuery]) -> Any:
+    """Where it fires, strongest first, each with the tokens around it and the activation on each of them."""
+    feature = find_feature(pk=feature_id)
+    rank = parse_integer(query.cursor or 1, field="cursor", minimum=1, maximum=MAXIMUM_RANK)
+    index = ActivationIndex(experiment_folder(feature.experiment_id))
+    try:
+        page = index.examples(feature.index, rank=rank, count=query.limit, one_per_document=query.show == "documents")
+    except IndexUnavailable as problem:
+        raise Conflict(str(problem)) from None
+    return {"items": page.items, "next": page.next_rank and str(page.next_rank), "total": page.total}
+
+
+@router.get("/{feature_id}/labels", response={200: schemas.LabelList, **REFUSALS}, operation_id="list_labels")
+def list_labels(request: HttpRequest, feature_id: int) -> Any:
+    """The labels that have not been withdrawn, newest first."""
+    return {"items": list(label_service.living_labels(find_feature(pk=feature_id).pk))}
+
+
+@router.post("/{feature_id}/labels", response={201: schemas.LabelOut, **REFUSALS}, operation_id="add_label")
+def add_label(request: HttpRequest, feature_id: int, content: schemas.LabelIn) -> Status[Label]:
+    """Adds a label, which becomes the current one."""
+    return Status(201, label_service.add_label(feature_id, _draft(content), request.user))
+
+
+@router.get("/{feature_id}/labels/{label_id}", response={200: schemas.LabelOut, **REFUSALS}, operation_id="get_label")
+def get_label(request: HttpRequest, feature_id: int, label_id: int) -> Label:
+    return label_service.find_label(feature_id, label_id)
+
+
+@router.put("/{feature_id}/labels/{label_id}", response={200: schemas.LabelOut, **REFUSALS}, operation_id="edit_label")
+def edit_label(request: HttpRequest, feature_id: int, label_id: int, content: schemas.LabelIn) -> Label:
+    """Gives a label another content."""
+    return label_service.edit_label(feature_id, label_id, _draft(content))
+
+
+@router.delete("/{feature_id}/labels/{label_id}", response={204: None, **REFUSALS}, operation_id="withdraw_label")
+def withdraw_label(request: HttpRequest, feature_id: int, label_id: int) -> Status[None]:
+    """Takes a label back; the newest of the others becomes the current one."""
+    label_service.withdraw_label(feature_id, label_id)
+    return Status(204, None)
+
+
+def _draft(content: schemas.LabelIn) -> label_service.LabelDraft:
+    return label_service.LabelDraft.of(content.text, content.note, content.tags, content.confidence)
+
+
+def _require_features(experiment_id: int) -> None:
+    experiment = Experiment.objects.filter(pk=experiment_id).first()
+    if experiment is None:
+        raise NotFound("There is no such experiment.")
+    if not experiment.has_features:
+        raise Conflict(f"This experiment has no features to list: it is {experiment.status}.")

@@ -1,0 +1,189 @@
+"""What the API of features takes and gives, field by field."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Literal
+
+from ninja import Field, Schema
+
+from features.density import wilson_interval
+from features.models import Feature, Label
+from latentlens.lib.paging import DEFAULT_LIMIT, MAXIMUM_LIMIT
+
+OrderingName = Literal["index", "-index", "density", "-density", "max_activation", "-max_activation"]
+
+
+class PageQuery(Schema):
+    limit: int = Field(DEFAULT_LIMIT, ge=1, le=MAXIMUM_LIMIT)
+    cursor: str | None = Field(None, description="The `next` of the page before.")
+
+
+class FeatureQuery(PageQuery):
+    experiment: int
+    min_density: float | None = Field(None, ge=0, le=1, allow_inf_nan=False, description="A share of all tokens.")
+    max_density: float | None = Field(None, ge=0, le=1, allow_inf_nan=False)
+    token: str | None = Field(None, description="One of the feature's top tokens; case and blanks around do not count.")
+    labelled: bool | None = None
+    concept: str | None = Field(None, description="The planted concept that it finds (built-in corpus).")
+    ordering: OrderingName = "-density"
+
+
+class ExampleQuery(PageQuery):
+    limit: int = Field(10, ge=1, le=100)
+    show: Literal["documents", "firings"] = Field("documents", description="One example per document, or every firing.")
+
+
+class LabelIn(Schema):
+    text: str
+    note: str = ""
+    tags: list[str] = []
+    confidence: float | None = Field(None, description="0 (a guess) to 1 (sure).")
+
+
+class LabelOut(Schema):
+    id: int
+    text: str
+    note: str
+    tags: list[str]
+    confidence: float | None
+    author: str | None
+    is_current: bool
+    created_at: datetime
+    changed_at: datetime
+
+    @staticmethod
+    def resolve_tags(label: Label) -> list[str]:
+        return [tag.name for tag in label.tags.all()]
+
+    @staticmethod
+    def resolve_author(label: Label) -> str | None:
+        return label.author.get_username() if label.author else None
+
+
+class LabelList(Schema):
+    items: list[LabelOut]
+    next: None = None
+
+
+class FeatureItem(Schema):
+    """A feature as lists show it."""
+
+    id: int
+    experiment: int
+    index: int
+    label: str | None
+    tags: list[str]
+    tokens: int = Field(description="Tokens that were harvested.")
+    firings: int = Field(description="Those on which it fires.")
+    documents: int = Field(description="Documents in which it fires.")
+    density: float = Field(description="firings / tokens")
+    density_interval: tuple[float, float] = Field(description="95 % Wilson interval of the density.")
+    max_activation: float
+    mean_activation: float = Field(description="Mean over its firings.")
+    concept: str | None
+    concept_f1: float | None
+    top_tokens: list[str] = Field(description="The texts of the tokens on which it fires most often.")
+
+    @staticmethod
+    def resolve_experiment(feature: Feature) -> int:
+        return feature.experiment_id
+
+    @staticmethod
+    def resolve_label(feature: Any) -> str | None:
+        return next((label.text for label in feature.current_labels), None)
+
+    @staticmethod
+    def resolve_tags(feature: Any) -> list[str]:
+        return [tag.name for label in feature.current_labels for tag in label.tags.all()]
+
+    @staticmethod
+    def resolve_density_interval(feature: Feature) -> tuple[float, float]:
+        return wilson_interval(feature.firings, feature.tokens)
+
+    @staticmethod
+    def resolve_concept(feature: Feature) -> str | None:
+        return feature.concept or None
+
+    @staticmethod
+    def resolve_top_tokens(feature: Feature) -> list[str]:
+        texts: list[str] = feature.card["tokens"]
+        return texts
+
+
+class FeatureList(Schema):
+    items: list[FeatureItem]
+    next: str | None
+
+
+class Histogram(Schema):
+    edges: list[float] = Field(description="n + 1 rising edges, evenly spaced on a logarithmic axis.")
+    counts: list[int]
+
+
+class Quantile(Schema):
+    share: float
+    activation: float
+
+
+class TopToken(Schema):
+    token: int
+    text: str
+    firings: int
+    share: float = Field(description="Share of the feature's firings.")
+    occurrences: int = Field(description="How often the token stands in the harvested text.")
+
+
+class TokenLogit(Schema):
+    token: int
+    text: str
+    logit: float = Field(description="What one unit of activation adds, read by the unembedding.")
+
+
+class NearFeature(Schema):
+    index: int
+    cosine: float
+
+
+class ConceptMatch(Schema):
+    name: str
+    precision: float
+    recall: float
+    f1: float
+
+
+class Summary(Schema):
+    histogram: Histogram
+    quantiles: list[Quantile]
+    top_tokens: list[TopToken]
+    promoted: list[TokenLogit]
+    suppressed: list[TokenLogit]
+    nearest: list[NearFeature]
+    concept: ConceptMatch | None
+
+
+class FeatureDetail(FeatureItem):
+    """A feature with the evidence of its page."""
+
+    summary: Summary
+
+
+class ExampleToken(Schema):
+    text: str
+    activation: float
+    position: int
+
+
+class ExampleOut(Schema):
+    rank: int
+    activation: float
+    position: int = Field(description="Where in the harvested text its strongest token stands.")
+    document: int
+    kind: str | None
+    tokens: list[ExampleToken]
+
+
+class ExampleList(Schema):
+    items: list[ExampleOut]
+    next: str | None
+    total: int = Field(description="Documents in which it fires, or firings.")

@@ -1,0 +1,117 @@
+"""Everything a feature's page shows beside its examples, gathered in a constant number of queries."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.db.models import OuterRef, QuerySet, Subquery
+
+from experiments.models import Experiment
+from features.density import Interval, wilson_interval
+from features.histogram import Histogram, draw
+from features.models import Feature, Label
+from features.services.labels import living_labels
+from latentlens.lib.problems import NotFound
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """A feature whose decoder direction is near; `in_catalogue` is False where MAX_FEATURES left it out."""
+
+    index: int
+    cosine: float
+    label: str | None
+    in_catalogue: bool
+
+
+@dataclass(frozen=True)
+class ConceptMatch:
+    """How well the feature's firing finds the planted concept that it matches best, on held-out text."""
+
+    name: str
+    title: str
+    precision: float
+    recall: float
+    f1: float
+
+
+@dataclass(frozen=True)
+class Evidence:
+    feature: Feature
+    previous: int | None
+    next: int | None
+    labels: list[Label]
+    density: Interval
+    histogram: Histogram | None
+    nearest: list[Neighbour]
+    concept: ConceptMatch | None
+
+    @property
+    def current_label(self) -> Label | None:
+        return next((label for label in self.labels if label.is_current), None)
+
+    @property
+    def silent_tokens(self) -> int:
+        return self.feature.tokens - self.feature.firings
+
+
+def find_feature(**lookup: int) -> Feature:
+    """One feature with its experiment, by `id` or by `experiment` and `index`. Raises `NotFound`."""
+    try:
+        return Feature.objects.select_related("experiment").get(**lookup)
+    except (Feature.DoesNotExist, OverflowError):
+        raise NotFound("There is no such feature.") from None
+
+
+def evidence_of(experiment_id: int, index: int) -> Evidence:
+    """The evidence for one feature, in four queries. Raises `NotFound`."""
+    feature = _with_neighbouring_indices(experiment_id).filter(index=index).first()
+    if feature is None:
+        raise NotFound("There is no such feature.")
+    summary = feature.summary
+    return Evidence(
+        feature=feature,
+        previous=feature.previous,
+        next=feature.next,
+        labels=list(living_labels(feature.pk)),
+        density=wilson_interval(feature.firings, feature.tokens),
+        histogram=draw(summary["histogram"]["edges"], summary["histogram"]["counts"]),
+        nearest=_nearest(experiment_id, summary["nearest"]),
+        concept=_concept(feature.experiment, summary["concept"]),
+    )
+
+
+def concept_titles(experiment: Experiment) -> dict[str, str]:
+    """Name to title of the concepts planted in the experiment's corpus; empty where none are known."""
+    rows = (experiment.quality.get("concepts") or {}).get("rows", [])
+    return {row["concept"]: row["title"] for row in rows}
+
+
+def _with_neighbouring_indices(experiment_id: int) -> QuerySet[Any]:
+    """Features with `previous` and `next`: the indices beside theirs in the catalogue, which may have gaps."""
+    others = Feature.objects.filter(experiment=experiment_id).values("index")
+    return (
+        Feature.objects.filter(experiment=experiment_id)
+        .select_related("experiment")
+        .annotate(
+            previous=Subquery(others.filter(index__lt=OuterRef("index")).order_by("-index")[:1]),
+            next=Subquery(others.filter(index__gt=OuterRef("index")).order_by("index")[:1]),
+        )
+    )
+
+
+def _nearest(experiment_id: int, nearest: list[dict[str, Any]]) -> list[Neighbour]:
+    label = Label.objects.filter(feature=OuterRef("pk"), is_current=True).values("text")[:1]
+    found = Feature.objects.filter(experiment=experiment_id, index__in=[near["index"] for near in nearest])
+    labels = dict(found.annotate(label=Subquery(label)).values_list("index", "label"))
+    return [
+        Neighbour(near["index"], near["cosine"], labels.get(near["index"]), near["index"] in labels) for near in nearest
+    ]
+
+
+def _concept(experiment: Experiment, concept: dict[str, Any] | None) -> ConceptMatch | None:
+    if concept is None:
+        return None
+    title = concept_titles(experiment).get(concept["name"], concept["name"])
+    return ConceptMatch(concept["name"], title, concept["precision"], concept["recall"], concept["f1"])
