@@ -1,0 +1,71 @@
+"""Every page, in light and dark: accessible, no wider than a phone, and silent in the console."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.browser.visits import PHONE, Visitor
+from tests.browser.workbench import Workbench
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
+
+
+@pytest.fixture(scope="session")
+def pages(workbench: Workbench, finished: dict[str, Any]) -> dict[str, str]:
+    """The address of each kind of page, with something on it to look at."""
+    experiment = finished["id"]
+    feature = workbench.api.get("/api/features", params={"experiment": experiment, "limit": 1}).json()["items"][0]
+    workbench.api.post(f"/api/features/{feature['id']}/labels", json={"text": "spaces", "tags": ["layout"]})
+    request = {"experiment": experiment, "text": "Tom saw a red ball.\nIt was warm.", "wait": 30}
+    analysis = workbench.api.post("/api/activations/analyze", json=request).json()
+    assert analysis["status"] == "finished"
+    return {
+        "experiments": "/experiments/",
+        "layer explorer": "/experiments/new/",
+        "experiment": f"/experiments/{experiment}/",
+        "gallery": f"/experiments/{experiment}/features/",
+        "feature": f"/experiments/{experiment}/features/{feature['index']}/",
+        "lens": "/lens/",
+        "analysis": analysis["url"],
+        "analysis by feature": f"{analysis['url']}?token=2&feature={feature['index']}",
+        "delete": f"/experiments/{experiment}/delete/",
+    }
+
+
+PAGES = [
+    "experiments",
+    "layer explorer",
+    "experiment",
+    "gallery",
+    "feature",
+    "lens",
+    "analysis",
+    "analysis by feature",
+    "delete",
+]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("name", PAGES)
+def test_nobody_is_left_out(visitor: Visitor, pages: dict[str, str], name: str, scheme: str) -> None:
+    visit = visitor.open(color_scheme=scheme)
+    visit.page.goto(pages[name])
+    visit.expect_accessible()
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_phone_shows_it_without_scrolling_sideways(visitor: Visitor, pages: dict[str, str], name: str) -> None:
+    visit = visitor.open(viewport=PHONE, is_mobile=True, has_touch=True)
+    visit.page.goto(pages[name])
+    visit.expect_no_sideways_scroll()
+
+
+def test_the_api_can_be_tried_without_leaving_the_machine(visitor: Visitor) -> None:
+    visit = visitor.open()
+    foreign: list[str] = []
+    visit.page.on("request", lambda request: foreign.append(request.url) if "127.0.0.1" not in request.url else None)
+    visit.page.goto("/docs/")
+    visit.page.get_by_text("/api/activations/analyze").first.wait_for()
+    assert [address for address in foreign if not address.startswith("data:")] == []

@@ -1,0 +1,145 @@
+"""The harvest's sorting and summaries against plain numpy over all activations at once."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from experiments.engine import activation_spill
+from experiments.engine.activation_spill import ActivationSpill, SortedActivations
+from experiments.engine.feature_directions import FeatureDirections
+from experiments.engine.feature_statistics import HarvestedText, histogram, quantiles, summarise
+
+FEATURES, TOKENS = 23, 400
+
+
+@pytest.fixture
+def activations() -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
+    """Features, positions and activations in the order of the text; some activations are equal, feature 5 is dead."""
+    random = np.random.default_rng(4)
+    positions = np.sort(random.integers(0, TOKENS, 3_000))
+    features = random.integers(0, FEATURES, 3_000)
+    features[features == 5] = 6
+    return features, positions, random.integers(1, 40, 3_000).astype(np.float32) / 7
+
+
+def spilled(folder: Path, columns: tuple[NDArray, ...], expected: int) -> list[SortedActivations]:  # type: ignore[type-arg]
+    with ActivationSpill(folder, FEATURES, expected) as spill:
+        for start in range(0, len(columns[0]), 250):
+            spill.add(*(column[start : start + 250] for column in columns))
+        return [spill.sorted_range(number) for number in range(len(spill))]
+
+
+@pytest.mark.parametrize("at_once", [100, 1_000, 10**6])
+def test_activations_come_back_sorted_whatever_the_number_of_ranges(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    activations: tuple[NDArray, ...],
+    at_once: int,  # type: ignore[type-arg]
+) -> None:
+    monkeypatch.setattr(activation_spill, "ACTIVATIONS_AT_ONCE", at_once)
+    parts = spilled(tmp_path, activations, expected=len(activations[0]))
+    features, positions, values = activations
+    order = np.lexsort((np.arange(len(values)), -values, features))
+    assert np.concatenate([part.features for part in parts]).tolist() == features[order].tolist()
+    assert np.concatenate([part.positions for part in parts]).tolist() == positions[order].tolist()
+    assert np.concatenate([part.activations for part in parts]).tolist() == values[order].tolist()
+    assert (parts[0].first, parts[-1].stop) == (0, FEATURES)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_ranges_keep_to_sixteen_bits_of_features(tmp_path: Path) -> None:
+    with ActivationSpill(tmp_path, n_features=200_000, expected_activations=10) as spill:
+        spill.add(np.array([199_999, 0, 70_000]), np.array([1, 2, 3]), np.ones(3, np.float32))
+        parts = [spill.sorted_range(number) for number in range(len(spill))]
+    assert max(part.stop - part.first for part in parts) <= 2**16
+    assert np.concatenate([part.features for part in parts]).tolist() == [0, 70_000, 199_999]
+
+
+def test_summaries_count_every_activation(tmp_path: Path, activations: tuple[NDArray, ...]) -> None:  # type: ignore[type-arg]
+    features, positions, values = activations
+    token_at = np.random.default_rng(8).integers(0, 30, TOKENS).astype(np.int32)
+    occurrences = np.bincount(token_at, minlength=30)
+    text = HarvestedText(token_at, TOKENS, occurrences, [f"t{number}" for number in range(30)])
+    rows = [row for part in spilled(tmp_path, activations, expected=1) for row in summarise(part, text)]
+
+    assert [row["index"] for row in rows] == list(range(FEATURES))
+    for row in rows:
+        own = values[features == row["index"]]
+        tokens = Counter(token_at[positions[features == row["index"]]].tolist())
+        assert (row["firings"], row["tokens"]) == (len(own), TOKENS)
+        assert row["density"] == len(own) / TOKENS
+        assert row["max_activation"] == pytest.approx(own.max(initial=0))
+        assert row["mean_activation"] == pytest.approx(own.mean() if len(own) else 0.0)
+        assert [entry["firings"] for entry in row["top_tokens"]] == [count for _, count in tokens.most_common(10)]
+        for entry in row["top_tokens"]:
+            assert entry["firings"] == tokens[entry["token"]]
+            assert entry["share"] == entry["firings"] / len(own)
+            assert (entry["text"], entry["occurrences"]) == (f"t{entry['token']}", occurrences[entry["token"]])
+
+
+def test_a_dead_feature_has_an_empty_summary(tmp_path: Path, activations: tuple[NDArray, ...]) -> None:  # type: ignore[type-arg]
+    text = HarvestedText(np.zeros(TOKENS, np.int32), TOKENS, np.array([TOKENS]), ["a"])
+    dead = [row for part in spilled(tmp_path, activations, 1) for row in summarise(part, text)][5]
+    assert dead["firings"] == dead["density"] == dead["max_activation"] == dead["mean_activation"] == 0
+    assert dead["histogram"] == {"edges": [], "counts": []}
+    assert dead["quantiles"] == dead["top_tokens"] == []
+
+
+def test_quantiles_are_exact() -> None:
+    values = np.sort(np.random.default_rng(2).lognormal(size=57)).astype(np.float32)
+    for entry in quantiles(values):
+        assert entry["activation"] == pytest.approx(np.quantile(values, entry["share"]), rel=1e-6)
+    assert [entry["activation"] for entry in quantiles(values[:1])] == [pytest.approx(float(values[0]))] * 6
+
+
+def test_the_histogram_is_even_on_a_logarithmic_axis_and_counts_all() -> None:
+    values = np.sort(np.random.default_rng(2).lognormal(size=501)).astype(np.float32)
+    found = histogram(values)
+    steps = np.diff(np.log(found["edges"]))
+    assert sum(found["counts"]) == 501
+    np.testing.assert_allclose(steps, steps[0])
+    edges = np.array(found["edges"])
+    edges[[0, -1]] = values[0], values[-1]  # geomspace rounds its ends
+    assert found["counts"] == np.histogram(values.astype(np.float64), edges)[0].tolist()
+
+
+def test_equal_activations_are_one_bar() -> None:
+    found = histogram(np.full(9, 2.0, np.float32))
+    assert found["counts"] == [9]
+    assert found["edges"][0] < 2.0 < found["edges"][1]
+
+
+def unit_rows(count: int, width: int, seed: int) -> torch.Tensor:
+    rows = torch.randn(count, width, generator=torch.Generator().manual_seed(seed))
+    return rows / rows.norm(dim=1, keepdim=True)
+
+
+def test_directions_name_their_tokens_and_their_neighbours(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("experiments.engine.feature_directions.NUMBERS_AT_ONCE", 120)  # two features at a time
+    decoder, unembedding = unit_rows(31, 8, 1), torch.randn(60, 8, generator=torch.Generator().manual_seed(2))
+    found = FeatureDirections(decoder, unembedding, [f"t{n}" for n in range(60)]).describe(3, 20)
+
+    assert len(found) == 17
+    for feature, row in enumerate(found, start=3):
+        logits = unembedding @ decoder[feature]
+        logits -= logits.mean()
+        cosines = decoder @ decoder[feature]
+        cosines[feature] = -2
+        assert [entry["token"] for entry in row["promoted"]] == logits.argsort(descending=True)[:10].tolist()
+        assert [entry["token"] for entry in row["suppressed"]] == logits.argsort()[:10].tolist()
+        assert row["promoted"][0]["logit"] == pytest.approx(float(logits.max()), rel=1e-4)
+        assert row["promoted"][0]["text"] == f"t{row['promoted'][0]['token']}"
+        assert [entry["index"] for entry in row["nearest"]] == cosines.argsort(descending=True)[:10].tolist()
+        assert row["nearest"][0]["cosine"] == pytest.approx(float(cosines.max()), rel=1e-4)
+
+
+def test_without_an_unembedding_there_are_only_neighbours() -> None:
+    (first, _) = FeatureDirections(unit_rows(2, 4, 1), None, []).describe(0, 2)
+    assert first["promoted"] == first["suppressed"] == []
+    assert [entry["index"] for entry in first["nearest"]] == [1]

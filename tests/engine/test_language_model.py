@@ -1,0 +1,197 @@
+"""Hidden states, splices and logits of tiny models, checked against what transformers itself returns."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from experiments.engine.config import SITES
+from experiments.engine.language_model import LanguageModel, ModelRefused, Splice, next_token_losses
+from experiments.engine.model_loading import load_language_model
+from tests.engine.tiny_models import ENCODERS, FAMILIES, LAYERS, VOCABULARY, WIDTH, save_tiny_model
+
+# Blocks that add both branches to one stream without a norm around the sum.
+PLAIN_SUMS = sorted(set(FAMILIES) - {"bert", "roberta"})
+
+
+@pytest.fixture(scope="module")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """tiny_model(family) is that model, loaded once for this module."""
+
+    @cache
+    def load(family: str) -> LanguageModel:
+        return load_language_model(save_tiny_model(tmp_path_factory.mktemp(family), family))
+
+    return load
+
+
+def some_tokens(batch: int = 2, length: int = 10) -> Tensor:
+    return torch.randint(10, 200, (batch, length), generator=torch.Generator().manual_seed(1))
+
+
+def reference_states(model: LanguageModel, tokens: Tensor) -> tuple[Tensor, ...]:
+    with torch.no_grad():
+        states: tuple[Tensor, ...] = model._module(input_ids=tokens, output_hidden_states=True).hidden_states
+    return states
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_residual_stream_is_the_one_that_transformers_returns(tiny_model: Any, family: str) -> None:
+    model, tokens = tiny_model(family), some_tokens()
+    reference = reference_states(model, tokens)
+    assert (model.layers, model.width) == (LAYERS, WIDTH)
+    for layer in range(LAYERS):
+        assert torch.equal(model.hidden_states(tokens, layer, "resid_pre"), reference[layer])
+        if layer < LAYERS - 1:  # what transformers returns last has passed the final norm
+            assert torch.equal(model.hidden_states(tokens, layer, "resid_post"), reference[layer + 1])
+
+
+@pytest.mark.parametrize("site", SITES)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_identity_splice_leaves_logits_as_they_are(tiny_model: Any, family: str, site: str) -> None:
+    model, tokens = tiny_model(family), some_tokens()
+    clean = model.logits(tokens)
+    for layer in range(LAYERS):
+        assert torch.equal(model.logits(tokens, Splice(layer, site, lambda states: states.clone())), clean)
+        assert not torch.equal(model.logits(tokens, Splice(layer, site, torch.zeros_like)), clean)
+
+
+@pytest.mark.parametrize("family", PLAIN_SUMS)
+def test_attention_and_mlp_account_for_what_a_block_adds(tiny_model: Any, family: str) -> None:
+    model, tokens = tiny_model(family), some_tokens()
+    before, attention, mlp, after = (
+        model.hidden_states(tokens, 1, site) for site in ("resid_pre", "attn_out", "mlp_out", "resid_post")
+    )
+    torch.testing.assert_close(before + attention + mlp, after)
+    assert min(attention.norm(), mlp.norm()) > 1e-3
+
+
+def test_attention_of_a_post_norm_block_is_taken_before_its_norm(tiny_model: Any) -> None:
+    model, tokens = tiny_model("bert"), some_tokens()
+    block = model._module.bert.encoder.layer[1]
+    before, attention, mlp = (model.hidden_states(tokens, 1, site) for site in ("resid_pre", "attn_out", "mlp_out"))
+    middle = block.attention.output.LayerNorm(before + attention)
+    torch.testing.assert_close(block.output.LayerNorm(middle + mlp), model.hidden_states(tokens, 1, "resid_post"))
+
+
+@pytest.mark.parametrize("site", SITES)
+def test_forward_stops_at_the_site(tiny_model: Any, site: str) -> None:
+    model, tokens = tiny_model("llama"), some_tokens()
+    entered: list[int] = []
+    handles = [
+        block.register_forward_pre_hook(lambda *_, layer=layer: entered.append(layer))
+        for layer, block in enumerate(model._module.model.layers)
+    ]
+    model.tap(1, site)  # finding the site takes a whole forward, once
+    entered.clear()
+    model.hidden_states(tokens, 1, site)
+    for handle in handles:
+        handle.remove()
+    assert entered == [0, 1]
+
+
+@pytest.mark.parametrize("site", SITES)
+@pytest.mark.parametrize("family", ["gpt2", "bert"])
+def test_stopping_early_gives_what_the_whole_forward_has(tiny_model: Any, family: str, site: str) -> None:
+    model, tokens = tiny_model(family), some_tokens()
+    seen: list[Tensor] = []
+
+    def watch(states: Tensor) -> Tensor:
+        seen.append(states.clone())
+        return states
+
+    model.logits(tokens, Splice(1, site, watch))
+    assert torch.equal(model.hidden_states(tokens, 1, site), seen[0])
+
+
+def test_splice_keeps_the_positions_it_is_not_for(tiny_model: Any) -> None:
+    model, tokens = tiny_model("gpt2"), some_tokens()
+    where = torch.zeros_like(tokens, dtype=torch.bool)
+    where[:, 6:] = True
+    clean, spliced = model.logits(tokens), model.logits(tokens, Splice(1, "resid_post", torch.zeros_like, where))
+    torch.testing.assert_close(spliced[:, :6], clean[:, :6])
+    assert not torch.isclose(spliced[:, 6:], clean[:, 6:]).all(-1).any()
+
+
+def test_batch_of_windows_gives_the_same_as_each_alone(tiny_model: Any) -> None:
+    model, tokens = tiny_model("llama"), some_tokens(3)
+    together = model.hidden_states(tokens.numpy().astype(np.int32), 1, "resid_post")
+    alone = torch.cat([model.hidden_states(row[None], 1, "resid_post") for row in tokens])
+    torch.testing.assert_close(together, alone)
+
+
+def test_next_token_losses_are_those_of_the_model_itself(tiny_model: Any) -> None:
+    model, tokens = tiny_model("opt"), some_tokens()
+    losses = next_token_losses(model.logits(tokens), tokens)
+    assert losses.shape == (2, 9)
+    with torch.no_grad():
+        torch.testing.assert_close(losses.mean(), model._module(input_ids=tokens, labels=tokens).loss)
+
+
+@pytest.mark.parametrize("family", [family for family in FAMILIES if family not in ENCODERS])
+def test_unembedding_predicts_what_a_direction_does_to_the_logits(tiny_model: Any, family: str) -> None:
+    """A last hidden state that is a direction alone gives its logits, up to the final norm's scale and constant."""
+    model, tokens = tiny_model(family), some_tokens(1, 2)
+    unembedding = model.unembedding()
+    directions = torch.randn(2, WIDTH, generator=torch.Generator().manual_seed(2))
+
+    def logits_of(direction: Tensor) -> Tensor:
+        replace = lambda states: (1e3 * direction).expand_as(states)  # noqa: E731 - large: the norm's epsilon vanishes
+        return uncapped(model.logits(tokens, Splice(LAYERS - 1, "resid_post", replace))[0, 0], model)
+
+    for direction in directions:
+        lens = unembedding @ direction
+        both_ways = (logits_of(direction) - logits_of(-direction)) / 2  # the norm's bias is gone
+        assert torch.corrcoef(torch.stack([lens, both_ways]))[0, 1] > 0.9999
+
+
+def uncapped(logits: Tensor, model: LanguageModel) -> Tensor:
+    cap = getattr(model._module.config, "final_logit_softcapping", None)
+    return logits if cap is None else torch.atanh(logits.double() / cap).float()
+
+
+def test_encoders_have_no_single_unembedding(tiny_model: Any) -> None:
+    assert tiny_model("bert").unembedding() is None
+    assert tiny_model("bert").kind == "encoder"
+
+
+@pytest.mark.parametrize("family", ["gpt2", "llama", "bert"])
+def test_half_precision_finds_the_same_sites(tmp_path: Path, family: str) -> None:
+    model = load_language_model(save_tiny_model(tmp_path, family), dtype="bfloat16")
+    states = model.hidden_states(some_tokens(), 1, "mlp_out")
+    assert states.dtype == torch.float32
+    assert torch.equal(model.logits(some_tokens(), Splice(1, "attn_out", torch.clone)), model.logits(some_tokens()))
+
+
+@pytest.mark.parametrize("layer", [-1, LAYERS])
+def test_layer_that_does_not_exist_is_refused(tiny_model: Any, layer: int) -> None:
+    with pytest.raises(ModelRefused, match=f"layers 0 to 2, so layer {layer} does not exist"):
+        tiny_model("gpt2").hidden_states(some_tokens(), layer, "resid_post")
+
+
+def test_site_that_cannot_be_told_is_refused(tmp_path: Path) -> None:
+    """Granite multiplies what its branches add, so no module's output is what reaches the stream."""
+    transformers = pytest.importorskip("transformers")
+    config = transformers.GraniteConfig(
+        vocab_size=VOCABULARY, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=48,
+        residual_multiplier=0.2,
+    )  # fmt: skip
+    save_tiny_model(tmp_path, "llama")
+    transformers.AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path)
+    model = load_language_model(tmp_path)
+    assert model.hidden_states(some_tokens(), 1, "resid_post").shape == (2, 10, 32)
+    with pytest.raises(ModelRefused, match="mlp_out"):
+        model.hidden_states(some_tokens(), 1, "mlp_out")
+
+
+def test_numbers_that_are_not_finite_are_refused(tmp_path: Path) -> None:
+    model = load_language_model(save_tiny_model(tmp_path, "gpt2"))
+    model._module.transformer.wte.weight.data[15] = torch.inf
+    with pytest.raises(ModelRefused, match="not finite"):
+        model.hidden_states(torch.tensor([[15, 16]]), 1, "resid_post")
