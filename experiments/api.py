@@ -81,7 +81,7 @@ def delete_experiment(request: HttpRequest, experiment_id: int) -> Any:
 
 @corpora_router.post("", response={201: schemas.CorpusOut, **REFUSALS}, operation_id="add_corpus")
 def add_corpus(request: HttpRequest, file: File[UploadedFile], name: Form[str] = "", column: Form[str] = "") -> Any:
-    """Uploads a text: .txt, .jsonl, .csv or .parquet; `column` says where a table keeps it."""
+    """Uploads a text: .txt, .jsonl, .csv or .parquet, also packed as .gz; `column` says where a table keeps it."""
     return Status(201, corpora.add_upload(file, name, column))
 
 

@@ -9,6 +9,7 @@ from django.core.files.uploadedfile import UploadedFile
 from django.http import QueryDict
 
 from experiments.engine.config import ARCHITECTURES, BOUNDS, SITES
+from experiments.engine.documents import ENDINGS
 from experiments.models import Corpus
 from experiments.services.configurations import (
     DEFAULT_CONTEXT_LENGTH,
@@ -16,7 +17,6 @@ from experiments.services.configurations import (
     default_n_features,
     default_sparsity_coefficient,
 )
-from experiments.services.corpora import ENDINGS
 from experiments.services.language_models import ListedModel
 
 FROM_HUB = "hub"
@@ -54,7 +54,7 @@ class ExplorerForm(forms.Form):
     )
 
     corpus = forms.ChoiceField(required=False, initial="builtin")
-    file = forms.FileField(required=False, help_text="Text in .txt, .jsonl, .csv or .parquet, UTF-8.")
+    file = forms.FileField(required=False, help_text="Text in .txt, .jsonl, .csv or .parquet, each also as .gz.")
     kept_upload = forms.CharField(required=False, widget=forms.HiddenInput)
     column = forms.CharField(required=False, help_text="Where a table keeps its text; empty is “text”.")
     corpus_hub_id = forms.CharField(label="Data set", required=False, help_text="name or org/name.")

@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 
 from experiments.engine.artifacts import write_json
 from experiments.engine.config import ExperimentConfig
+from experiments.engine.corpus_errors import CorpusError
 from experiments.engine.document_sources import DocumentSource, Offsets, SourceDocument, Wanted, open_source
-from experiments.engine.documents import CorpusError
 from experiments.engine.records import Progress
 from experiments.engine.text_tokenizer import TextTokenizer
 from experiments.engine.windows import DocumentTokens, Windows, WindowWriter, read_windows

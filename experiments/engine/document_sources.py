@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from experiments.engine.artifacts import sha256_of
 from experiments.engine.config import CorpusConfig
-from experiments.engine.documents import CorpusError, read_documents
+from experiments.engine.corpus_errors import CorpusError
+from experiments.engine.documents import ending_of, read_documents
 
 Wanted: TypeAlias = Callable[[bool], bool]
 Offsets: TypeAlias = list[tuple[int, int]]
@@ -99,5 +100,5 @@ def open_source(corpus: CorpusConfig, held_out_share: float, path: Path | None) 
         return PlainSource(identity, lambda: stream_documents(corpus, commit), held_out_share)
     if path is None or not path.is_file():
         raise CorpusError("The file of this corpus is no longer there; upload it again.")
-    identity |= {"file": corpus.content_hash or sha256_of(path), "format": path.suffix.lower()}
+    identity |= {"file": corpus.content_hash or sha256_of(path), "format": ending_of(path)}
     return PlainSource(identity, lambda: read_documents(path, corpus.column), held_out_share)

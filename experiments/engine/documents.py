@@ -1,8 +1,10 @@
 """The documents in a file: plain text, JSON lines, CSV or Parquet, read one at a time in bounded memory. No torch.
 
+Each may be packed with gzip, as `stories.txt.gz`.
+
 In a .txt file paragraphs (parts between blank lines) are gathered until a document has 2,000 characters; a text without
 blank lines is cut at the first line end after 20,000. A line that holds only `<|endoftext|>` always ends a document.
-In the other formats one row or line is one document: the text in one column.
+In the other formats one row or line is one document: the text in one column, or a conversation (see `conversations`).
 """
 
 from __future__ import annotations
@@ -10,29 +12,26 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from experiments.engine.artifacts import sha256_of
+from experiments.engine.conversations import MESSAGES_COLUMN, conversation_text
+from experiments.engine.corpus_errors import CorpusError, MissingColumn
+from experiments.engine.gzip_files import GZIP, is_packed, open_bytes, open_seekable
 
 LONGEST_LINE_BYTES = 10_000_000
 PARAGRAPHS_CHARACTERS = 2_000
 LINES_CHARACTERS = 20_000
+TEXT_COLUMN = "text"
 END_OF_DOCUMENT = "<|endoftext|>"
 PREVIEW_DOCUMENTS = 3
 PREVIEW_CHARACTERS = 400
 PARQUET_BATCH_ROWS = 512
 
 Row: TypeAlias = tuple[str, Any]
-
-
-class CorpusError(ValueError):
-    """A text that cannot be used; the message is one sentence that says what to change."""
-
-
-class MissingColumn(CorpusError):  # noqa: N818 - named like what is missing
-    """The file is readable and the named column is not in it: another name may do."""
 
 
 @dataclass(frozen=True)
@@ -46,52 +45,65 @@ class UploadReport:
     preview: tuple[str, ...]
 
 
-def inspect_upload(path: Path, column: str | None = None) -> UploadReport:
+def inspect_upload(path: Path, column: str | None = None, *, chat: bool = False) -> UploadReport:
     """Reads the whole file once. Raises CorpusError when it could not be used as a corpus."""
     documents = characters = 0
     preview: list[str] = []
-    for document in read_documents(path, column):
+    column = text_column(path, column, chat=chat)
+    for document in read_documents(path, column, chat=chat):
         documents += 1
         characters += len(document)
         if len(preview) < PREVIEW_DOCUMENTS:
             preview.append(document[:PREVIEW_CHARACTERS])
     if not documents:
         raise CorpusError("The file holds no text.")
-    return UploadReport(documents, characters, sha256_of(path), text_column(path, column), tuple(preview))
+    return UploadReport(documents, characters, sha256_of(path), column, tuple(preview))
 
 
-def read_documents(path: Path, column: str | None = None) -> Iterator[str]:
+def read_documents(path: Path, column: str | None = None, *, chat: bool = False) -> Iterator[str]:
     """Yields the documents that are not blank; `column` names where a table keeps its text.
 
-    Without a `column` that is the one called "text", or else the only column there is. Raises CorpusError for another
-    kind of file, a missing column, text that is not UTF-8, NUL characters, half surrogate pairs and overlong lines.
+    Without a `column` that is the one called "text" (of conversations "messages"), or else the only column there is.
+    Raises CorpusError for another kind of file, a missing column, text that is not UTF-8, NUL characters, half
+    surrogate pairs and overlong lines.
     """
-    reader = _format_of(path)
-    for place, text in reader.rows(path, text_column(path, column)):
-        if text is None:
-            continue
-        if not isinstance(text, str):
-            raise CorpusError(f"{place} holds {type(text).__name__} values where text is expected.")
+    return (text for text in read_texts(path, column, chat=chat) if text.strip())
+
+
+def read_texts(path: Path, column: str | None = None, *, chat: bool = False) -> Iterator[str]:
+    """As `read_documents`, with the blank ones, so that a row's number says where to go on."""
+    for place, value in _format_of(path).rows(path, text_column(path, column, chat=chat)):
+        text = conversation_text(value, place) if chat else _plain_text(value, place)
         _check_characters(text, place)
-        if text.strip():
-            yield text
+        yield text
 
 
-def text_column(path: Path, column: str | None) -> str | None:
+def text_column(path: Path, column: str | None, *, chat: bool = False) -> str | None:
     """The column that holds the text of the table in `path`, or None for a .txt file. Raises CorpusError."""
     columns = _format_of(path).columns
-    return None if columns is None else choose_column(columns(path), column)
+    if columns is None and chat:
+        raise CorpusError("Plain text holds no conversations; use .jsonl or .parquet with a column of messages.")
+    return None if columns is None else choose_column(columns(path), column, chat=chat)
 
 
-def choose_column(columns: Sequence[str], column: str | None) -> str:
-    """`column`, or without one "text" or the only one of `columns`. Raises CorpusError that names those there are."""
+def choose_column(columns: Sequence[str], column: str | None, *, chat: bool = False) -> str:
+    """`column`, or without one the usual or only one of `columns`. Raises CorpusError that names those there are."""
     if column is None and len(columns) == 1:
         return columns[0]
-    wanted = column or "text"
+    wanted = column or (MESSAGES_COLUMN if chat else TEXT_COLUMN)
     if wanted in columns:
         return wanted
     there = ", ".join(columns[:20]) or "none"
     raise MissingColumn(f"There is no column “{wanted}”; the columns are: {there}.")
+
+
+def ending_of(path: Path) -> str:
+    """How the name of a corpus file ends, in lower case, such as ".txt" or ".jsonl.gz". Raises CorpusError."""
+    inner = Path(path.stem) if is_packed(path) else path
+    ending = inner.suffix.lower()
+    if ending not in _FORMATS:
+        raise CorpusError(f"A corpus is a file that ends in {', '.join(_FORMATS)}, or in one of these and {GZIP}.")
+    return ending + (GZIP if is_packed(path) else "")
 
 
 @dataclass(frozen=True)
@@ -103,9 +115,13 @@ class _Format:
 
 
 def _format_of(path: Path) -> _Format:
-    if path.suffix.lower() not in _FORMATS:
-        raise CorpusError(f"A corpus is a file that ends in {', '.join(_FORMATS)}.")
-    return _FORMATS[path.suffix.lower()]
+    return _FORMATS[ending_of(path).removesuffix(GZIP)]
+
+
+def _plain_text(value: Any, place: str) -> str:
+    if value is not None and not isinstance(value, str):
+        raise CorpusError(f"{place} holds {type(value).__name__} values where text is expected.")
+    return value or ""
 
 
 def _check_characters(text: str, place: str) -> None:
@@ -119,7 +135,7 @@ def _check_characters(text: str, place: str) -> None:
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
     """The lines of a UTF-8 file with their line end as "\\n", counted from 1."""
-    with path.open("rb") as stream:
+    with open_bytes(path) as stream:
         number = 0
         while line := stream.readline(LONGEST_LINE_BYTES + 1):
             number += 1
@@ -146,7 +162,8 @@ def _text_rows(path: Path, _: str | None) -> Iterator[Row]:
         if ends_here:
             yield f"The text from line {first:,} on", "".join(lines).strip()
             lines, size = [], 0
-    yield f"The text from line {first:,} on", "".join(lines).strip()
+    if lines:
+        yield f"The text from line {first:,} on", "".join(lines).strip()
 
 
 def _json_objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -193,14 +210,17 @@ def _csv_rows(path: Path, column: str | None) -> Iterator[Row]:
             yield place, record[position] if position < len(record) else None
 
 
-def _parquet_file(path: Path) -> Any:
+@contextmanager
+def _parquet_file(path: Path) -> Iterator[Any]:
     # Imported here: only Parquet needs it, and the web process should start without it.
     from pyarrow import ArrowException, parquet  # noqa: PLC0415
 
-    try:
-        return parquet.ParquetFile(path)
-    except (ArrowException, OSError):
-        raise CorpusError("The file is not a readable Parquet file.") from None
+    with open_seekable(path) as stream:
+        try:
+            table = parquet.ParquetFile(stream)
+        except (ArrowException, OSError):
+            raise CorpusError("The file is not a readable Parquet file.") from None
+        yield table
 
 
 def _parquet_columns(path: Path) -> Sequence[str]:
@@ -228,3 +248,4 @@ _FORMATS = {
     ".csv": _Format(_csv_rows, _csv_columns),
     ".parquet": _Format(_parquet_rows, _parquet_columns),
 }
+ENDINGS = (*_FORMATS, *(ending + GZIP for ending in _FORMATS))

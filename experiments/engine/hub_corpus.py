@@ -9,7 +9,8 @@ from datasets import get_dataset_config_names, get_dataset_split_names, load_dat
 from huggingface_hub import HfApi
 
 from experiments.engine.config import CorpusConfig
-from experiments.engine.documents import CorpusError, choose_column
+from experiments.engine.corpus_errors import CorpusError
+from experiments.engine.documents import choose_column
 from experiments.engine.hub import CONNECT_SECONDS, known_reason, patiently
 
 DEFAULT_SPLIT = "train"

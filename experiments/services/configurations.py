@@ -202,8 +202,9 @@ def _engine_config(
 
 
 def _refuse_short_corpus(corpus: Corpus, context_length: int) -> None:
-    """A token takes at least one byte, and each document adds at most two special ones: fewer cannot fill a window."""
-    if corpus.size_bytes is None or corpus.size_bytes + 2 * (corpus.documents or 0) >= context_length:
+    """A token takes at least one of the at most four bytes of a character, and each document adds at most two special
+    ones: fewer cannot fill a window. The size of the file says nothing, as it may be packed."""
+    if corpus.characters is None or 4 * corpus.characters + 2 * (corpus.documents or 0) >= context_length:
         return
     sentence = (
         f"This corpus is shorter than one window: it has {corpus.characters:,} characters, and a window has "

@@ -15,13 +15,13 @@ from django.conf import settings
 from django.core import signing
 
 from experiments.engine.config import SAFE_NAME, CorpusConfig
-from experiments.engine.documents import CorpusError, MissingColumn, inspect_upload, text_column
+from experiments.engine.corpus_errors import CorpusError, MissingColumn
+from experiments.engine.documents import ending_of, inspect_upload, text_column
 from experiments.models import Corpus
 from experiments.services.folders import upload_path
 from latentlens.lib.problems import Refused, TooLarge, refused_field
 from latentlens.lib.text import clean_name
 
-ENDINGS = (".txt", ".jsonl", ".csv", ".parquet")
 LARGEST_UPLOAD_BYTES = 4 * 2**30
 KEPT_SECONDS = 24 * 3600  # how long a stored file waits for its form to be sent again
 
@@ -65,9 +65,10 @@ def builtin_corpus() -> Corpus:
 def keep_upload(file: UploadedBytes) -> KeptUpload:
     """Stores the bytes under their hash, in the uploads folder. Raises Refused (or TooLarge) and then keeps nothing."""
     name = clean_name(Path(file.name or "").name or "upload", field="file")
-    ending = Path(name).suffix.lower()
-    if ending not in ENDINGS:
-        raise refused_field("file", f"A corpus is a file that ends in {', '.join(ENDINGS)}.")
+    try:
+        ending = ending_of(Path(name))
+    except CorpusError as error:
+        raise refused_field("file", str(error)) from None
     uploads = Path(settings.UPLOADS_DIR)
     uploads.mkdir(parents=True, exist_ok=True)
     _sweep(uploads)

@@ -16,8 +16,8 @@ import pytest
 from experiments.engine import corpus as corpus_module
 from experiments.engine.config import CorpusConfig, ExperimentConfig, ModelConfig, TrainingConfig
 from experiments.engine.corpus import WindowSet, prepare_windows
+from experiments.engine.corpus_errors import CorpusError
 from experiments.engine.document_sources import is_held_out
-from experiments.engine.documents import CorpusError
 from experiments.engine.records import Progress
 from experiments.engine.text_tokenizer import TextTokenizer
 from tests.engine.tiny_models import VOCABULARY, tiny_tokenizer

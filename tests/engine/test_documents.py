@@ -11,11 +11,11 @@ import pytest
 from pyarrow import parquet
 
 from experiments.engine.artifacts import sha256_of
+from experiments.engine.corpus_errors import CorpusError
 from experiments.engine.documents import (
     LINES_CHARACTERS,
     LONGEST_LINE_BYTES,
     PARAGRAPHS_CHARACTERS,
-    CorpusError,
     inspect_upload,
     read_documents,
     text_column,
@@ -122,6 +122,7 @@ def test_report_of_an_upload(tmp_path: Path) -> None:
         ("quotes.csv", b'text\n"One" two\n', "not valid CSV"),
         ("open.csv", b'text\n"One\n', "not valid CSV"),
         ("table.parquet", b"PAR1 no", "not a readable Parquet"),
+        ("archive.gz", b"x", "ends in"),
         ("tool.exe", b"MZ", r"ends in \.txt, \.jsonl, \.csv, \.parquet"),
         ("long.txt", b"x" * (LONGEST_LINE_BYTES + 1), "Line 1 is longer than 10,000,000 bytes"),
         ("long.csv", b'text\n"' + b"x\n" * (LONGEST_LINE_BYTES // 2 + 9) + b'"\n', "field larger than"),
