@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from experiments.engine.artifacts import ExperimentFolder
-from experiments.engine.config import ExperimentConfig, ModelConfig
+from experiments.engine.config import ExperimentConfig, ModelConfig, Place
 from experiments.engine.kernels import SparseCode
 from experiments.engine.language_model import LanguageModel
 from experiments.engine.model_loading import open_language_model
@@ -58,8 +58,8 @@ _open_models: WeakValueDictionary[tuple[object, ...], LanguageModel] = WeakValue
 class PromptLens:
     """The language model and the SAE of one experiment, kept in memory to read prompts."""
 
-    def __init__(self, model: LanguageModel, sae: Sae, layer: int, site: str) -> None:
-        self._model, self._sae, self._layer, self._site = model, sae, layer, site
+    def __init__(self, model: LanguageModel, sae: Sae, place: Place) -> None:
+        self._model, self._sae, self._place = model, sae, place
         self._texts = model.token_texts()
 
     @classmethod
@@ -80,7 +80,7 @@ class PromptLens:
         sae = load_sae(folder, device)
         model_config = replace(config.model, revision=revision or config.model.revision)
         model = _opened(model_config, model_path, device)
-        return cls(model, sae, config.layer, config.site)
+        return cls(model, sae, config.place)
 
     @property
     def memory_bytes(self) -> int:
@@ -93,7 +93,8 @@ class PromptLens:
         Raises PromptError when the text is empty, holds no tokens, or has more than the model can read.
         """
         tokens, special = self._tokens_of(text)
-        states = self._model.hidden_states(tokens[None], self._layer, self._site)[0][~special]  # [text tokens, width]
+        (windows,) = self._model.hidden_states(tokens[None], [self._place])
+        states = windows[0][~special]  # [text tokens, width]
         code = self._sae.encode(states)
         errors = (states - self._sae.decode(code)).norm(dim=1) / states.norm(dim=1).clamp_min(1e-12)
         active = (code.activations > 0).sum(1)

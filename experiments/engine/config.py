@@ -102,6 +102,14 @@ BOUNDS: dict[str, Bound] = {
 
 
 @dataclass(frozen=True)
+class Place:
+    """Where hidden states are read or replaced: a site of one block."""
+
+    layer: int
+    site: str
+
+
+@dataclass(frozen=True)
 class ModelConfig:
     """Which language model is read. A `revision` is the commit of a hub model; local models have none."""
 
@@ -197,6 +205,11 @@ class ExperimentConfig:
     evaluation_tokens: int = 100_000  # held-out, for every quality number but the next
     splice_tokens: int = 32_768  # held-out, for cross-entropies: each is read whole by the model four times
     harvest_tokens: int = 500_000
+
+    @property
+    def place(self) -> Place:
+        """Where the hidden states are read that the SAE is trained on."""
+        return Place(self.layer, self.site)
 
     @classmethod
     def from_json(cls, document: dict[str, Any]) -> ExperimentConfig:

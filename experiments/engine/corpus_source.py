@@ -2,31 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from torch import Tensor
 
-from experiments.engine.capture import HiddenStates, capture_segment
+from experiments.engine.capture import HiddenStates, Reading, capture_segment
 from experiments.engine.config import ExperimentConfig
 from experiments.engine.language_model import LanguageModel
 from experiments.engine.segments import cut_into_segments
 from experiments.engine.windows import Windows
 
 
-class CorpusSource:
-    """The SegmentSource of an experiment. Holds one segment; asking for the one it holds reads nothing again.
+class CorpusCapture:
+    """The segments of a corpus, for all the SAEs that are trained on it side by side: each is captured once for all.
 
-    Without a `norm_limit` the first segment that is captured sets it, for all that follow.
+    Holds one segment; asking for the one it holds reads nothing again. Readings that are alike share its memory. A
+    reading without a norm limit gets that of the first segment that is captured, for all that follow. What of `config`
+    counts is how the text is cut: context length, segment length and seed.
     """
 
     def __init__(
-        self, config: ExperimentConfig, model: LanguageModel, windows: Windows, norm_limit: float | None = None
+        self, config: ExperimentConfig, model: LanguageModel, windows: Windows, readings: Sequence[Reading]
     ) -> None:
-        self._config, self._model, self._windows = config, model, windows
+        self._model, self._windows = model, windows
         tokens = config.training.segment_tokens
         self._segments = cut_into_segments(len(windows), config.context_length, tokens, config.seed)
-        self._norm_limit = norm_limit
-        self._captured: HiddenStates | None = None
+        self._readings = list(dict.fromkeys(readings))
+        self._of_source = [self._readings.index(reading) for reading in readings]
+        self._captured: tuple[HiddenStates, ...] | None = None
         self._captured_segment: int | None = None
 
     @property
@@ -34,17 +38,9 @@ class CorpusSource:
         return len(self._segments)
 
     @property
-    def norm_limit(self) -> float:
-        return self._held().norm_limit if self._norm_limit is None else self._norm_limit
-
-    @property
-    def hidden_states(self) -> Tensor:
-        return self._held().states
-
-    @property
-    def outliers_left_out(self) -> int:
-        """In the segment that is held."""
-        return self._held().outliers_left_out
+    def sources(self) -> list[CorpusSource]:
+        """One for each of the readings, in their order."""
+        return [CorpusSource(self, number) for number in self._of_source]
 
     def text_tokens(self, segment: int) -> int:
         return self._windows[self._segments[segment]].text_tokens
@@ -55,12 +51,62 @@ class CorpusSource:
             return
         self._captured = self._captured_segment = None  # makes room before the next one is filled
         windows = self._windows[self._segments[segment]]
-        model, config = self._model, self._config
-        self._captured = yield from capture_segment(model, windows, config.layer, config.site, self._norm_limit)
+        self._captured = yield from capture_segment(self._model, windows, self._readings)
         self._captured_segment = segment
-        self._norm_limit = self._captured.norm_limit
+        self._readings = [
+            replace(reading, norm_limit=found.norm_limit)
+            for reading, found in zip(self._readings, self._captured, strict=True)
+        ]
 
-    def _held(self) -> HiddenStates:
+    def held(self, number: int) -> HiddenStates:
+        """The segment that is held, as one of the distinct readings has it."""
         if self._captured is None:
             raise RuntimeError("no segment has been captured yet")
-        return self._captured
+        return self._captured[number]
+
+    def norm_limit(self, number: int) -> float:
+        limit = self._readings[number].norm_limit
+        return self.held(number).norm_limit if limit is None else limit
+
+
+class CorpusSource:
+    """The SegmentSource of one experiment: one reading of a capture that it may share with others."""
+
+    def __init__(self, capture: CorpusCapture, number: int) -> None:
+        self._capture, self._number = capture, number
+
+    @property
+    def segments(self) -> int:
+        return self._capture.segments
+
+    @property
+    def norm_limit(self) -> float:
+        return self._capture.norm_limit(self._number)
+
+    @property
+    def hidden_states(self) -> Tensor:
+        return self._capture.held(self._number).states
+
+    @property
+    def further(self) -> tuple[Tensor, ...]:
+        """The hidden states of the same tokens at the further places of the reading, each [T, width]."""
+        return self._capture.held(self._number).further
+
+    @property
+    def outliers_left_out(self) -> int:
+        """In the segment that is held."""
+        return self._capture.held(self._number).outliers_left_out
+
+    def text_tokens(self, segment: int) -> int:
+        return self._capture.text_tokens(segment)
+
+    def capture(self, segment: int) -> Iterator[int]:
+        """Captures a segment; yields the tokens read so far."""
+        yield from self._capture.capture(segment)
+
+
+def corpus_source(
+    config: ExperimentConfig, model: LanguageModel, windows: Windows, norm_limit: float | None = None
+) -> CorpusSource:
+    """The source of an experiment that shares its capture with no other."""
+    return CorpusCapture(config, model, windows, [Reading(config.place, norm_limit=norm_limit)]).sources[0]

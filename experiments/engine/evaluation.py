@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from experiments.engine.artifacts import ExperimentFolder, write_json
 from experiments.engine.builtin.concepts import CONCEPTS
-from experiments.engine.capture import HiddenStates, capture_batches
+from experiments.engine.capture import HiddenStates, Reading, capture_batches
 from experiments.engine.concept_recovery import ConceptRecovery, HeldOutFirings, sort_firings
+from experiments.engine.config import Place
 from experiments.engine.kernels import SparseCode
 from experiments.engine.language_model import LanguageModel
 from experiments.engine.pace import Pace
@@ -45,7 +46,7 @@ class Evaluation:
 
     def run(self, folder: ExperimentFolder) -> Generator[Progress, None, dict[str, Any]]:
         """Returns the quality numbers and writes quality.json (and feature_concepts.json); yields Progress."""
-        sums = ReconstructionSums(self._model.width, self._sae.description.n_features, self._sae.device)
+        sums = ReconstructionSums(self._sae.description.width, self._sae.description.n_features, self._sae.device)
         outliers = yield from self._reconstruct(sums)
         splices = SpliceSums()
         yield from self._splice(sums, splices)
@@ -59,7 +60,8 @@ class Evaluation:
     def _reconstruct(self, sums: ReconstructionSums) -> Generator[Progress, None, int]:
         outliers = 0
         about = self._sae.description
-        for batch in capture_batches(self._model, self._windows, about.layer, about.site, about.norm_limit):
+        reading = Reading(Place(about.layer, about.site), norm_limit=about.norm_limit)
+        for (batch,) in capture_batches(self._model, self._windows, [reading]):
             code = self._sae.encode(batch.states)
             sums.add(batch.states, code, self._sae.decode(code))
             outliers += batch.outliers_left_out

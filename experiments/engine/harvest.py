@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from experiments.engine.activation_spill import ActivationSpill
 from experiments.engine.artifacts import ExperimentFolder, replace_folder, write_json
-from experiments.engine.capture import HiddenStates, capture_batches
+from experiments.engine.capture import HiddenStates, Reading, capture_batches
+from experiments.engine.config import Place
 from experiments.engine.corpus import WindowSet
 from experiments.engine.feature_directions import FeatureDirections
 from experiments.engine.feature_statistics import HarvestedText, summarise
@@ -77,7 +78,8 @@ class _Harvest:
     def run(self, concepts: dict[int, dict[str, Any]]) -> Generator[Progress, None, _Harvested]:
         about = self._sae.description
         with ActivationSpill(self._made.path, about.n_features, self._windows.text_tokens * about.k) as spill:
-            for batch in capture_batches(self._model, self._windows, about.layer, about.site, about.norm_limit):
+            reading = Reading(Place(about.layer, about.site), norm_limit=about.norm_limit)
+            for (batch,) in capture_batches(self._model, self._windows, [reading]):
                 self._encode(batch, spill)
                 if self._pace.due:
                     yield self._pace.report("collecting activations")

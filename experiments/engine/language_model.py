@@ -1,12 +1,12 @@
-"""A language model as the engine sees it: hidden states at a layer and site, and logits with a site replaced.
+"""A language model as the engine sees it: hidden states at some places, and logits with those at one replaced.
 
 Works for every causal model and encoder that transformers can load and whose blocks can be found; no table of families.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext, suppress
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from experiments.engine.block_list import BlockList, ModelRefused, Tap, find_blocks
+from experiments.engine.config import Place
 from experiments.engine.logit_lens import find_unembedding
 from experiments.engine.model_card import Kind, ModelCard
 from experiments.engine.residual_branches import Branches, find_branches
@@ -33,16 +34,29 @@ TRIAL_TOKENS = 6
 class Splice:
     """Replaces the hidden states [batch, seq, width] at a site by `replace` of them, computed in float32.
 
-    Where `where` [batch, seq] is given, positions at which it is False keep their own hidden state.
+    With `reads`, a site of the same block that the forward passes earlier, `replace` is given the hidden states of
+    that site instead: a transcoder reads mlp_in and replaces mlp_out. Where `where` [batch, seq] is given, positions at
+    which it is False keep their own hidden state.
     """
 
     layer: int
     site: str
     replace: Callable[[Tensor], Tensor]
     where: Tensor | None = None
+    reads: str | None = None
 
-    def __call__(self, states: Tensor) -> Tensor:
-        replaced = self.replace(states.float()).to(states.dtype)
+    @property
+    def place(self) -> Place:
+        return Place(self.layer, self.site)
+
+    @property
+    def source(self) -> Place:
+        """Where the hidden states come from that `replace` is given."""
+        return Place(self.layer, self.reads or self.site)
+
+    def of(self, states: Tensor, source: Tensor) -> Tensor:
+        """What takes the place of `states`, computed from the hidden states `source`."""
+        replaced = self.replace(source.float()).to(states.dtype)
         if self.where is None:
             return replaced
         return torch.where(self.where[..., None].to(states.device), replaced, states)
@@ -91,52 +105,59 @@ class LanguageModel:
     def vocabulary_size(self) -> int:
         return self.card.vocabulary_size
 
-    def tap(self, layer: int, site: str) -> Tap:
-        """The place of `site` in block `layer`.
+    def tap(self, place: Place) -> Tap:
+        """The place in the forward pass that `place` names.
 
         Raises ModelRefused when there is no such block, or the block has no such site.
         """
-        if not 0 <= layer < self.layers:
-            raise ModelRefused(f"The model has layers 0 to {self.layers - 1}, so layer {layer} does not exist.")
-        block = self._blocks.blocks[layer]
-        if site in ("resid_pre", "resid_post"):
-            return Tap(block, of_input=site == "resid_pre")
-        branches = self._branches_of(layer)
-        branch = {"attn_out": branches.attention, "mlp_out": branches.mlp}.get(site)
+        if not 0 <= place.layer < self.layers:
+            raise ModelRefused(f"The model has layers 0 to {self.layers - 1}, so layer {place.layer} does not exist.")
+        block = self._blocks.blocks[place.layer]
+        if place.site in ("resid_pre", "resid_post"):
+            return Tap(block, of_input=place.site == "resid_pre")
+        branches = self._branches_of(place.layer)
+        branch = {"attn_out": branches.attention, "mlp_out": branches.mlp}.get(place.site)
         if branch is None:
-            raise ModelRefused(f"What {site} means cannot be told in this model's blocks; resid_post can be read.")
+            raise ModelRefused(
+                f"What {place.site} means cannot be told in this model's blocks; resid_post can be read."
+            )
         return Tap(branch)
 
-    @torch.no_grad()
-    def hidden_states(self, tokens: Tokens, layer: int, site: str) -> Tensor:
-        """The hidden states [batch, seq, width] in float32; the forward stops as soon as they are there.
+    def width_of(self, place: Place) -> int:
+        """How many numbers a hidden state at `place` has.
 
-        Raises ModelRefused for a site the model does not have, and when the numbers are not finite.
+        Raises ModelRefused for a place the model does not have.
         """
-        found: list[Tensor] = []
+        self.tap(place)
+        return self.width
 
-        def keep_and_stop(states: Tensor) -> None:
-            found.append(states)
-            raise _DeepestSiteReached
+    @torch.no_grad()
+    def hidden_states(self, tokens: Tokens, places: Sequence[Place]) -> list[Tensor]:
+        """The hidden states [batch, seq, width] at each of `places`, in float32, all from one forward.
 
-        with self.tap(layer, site).visited_by(keep_and_stop), suppress(_DeepestSiteReached):
+        The forward stops at the deepest place, as soon as its hidden states are there. Raises ModelRefused for a place
+        the model does not have, and when the numbers are not finite.
+        """
+        wanted = set(places)
+        found: dict[Place, Tensor] = {}
+        with ExitStack() as hooks, suppress(_DeepestPlaceReached):
+            for place in wanted:
+                hooks.enter_context(self.tap(place).visited_by(_keeper(place, wanted, found)))
             self._forward(tokens)
-        states = found[0].float().reshape(*tokens.shape, self.width)
-        if not bool(states.sum().isfinite()):
+        windows = {place: states.float().reshape(*tokens.shape, -1) for place, states in found.items()}
+        if not all(bool(states.sum().isfinite()) for states in windows.values()):
             raise ModelRefused(f"{self.card.name} gives numbers that are not finite; read it in float32 instead.")
-        return states
+        return [windows[place] for place in places]
 
     @torch.no_grad()
     def logits(self, tokens: Tokens, splice: Splice | None = None) -> Tensor:
-        """The logits [batch, seq, vocabulary] in float32, with hidden states replaced where `splice` says so."""
-        visited: AbstractContextManager[None] = nullcontext()
-        if splice is not None:
-            windows, apply = (*tokens.shape, self.width), splice
-            # Some families flatten batch and sequence inside their blocks; a splice always sees windows.
-            visited = self.tap(splice.layer, splice.site).visited_by(
-                lambda states: apply(states.reshape(windows)).reshape(states.shape)
-            )
-        with visited:
+        """The logits [batch, seq, vocabulary] in float32, with hidden states replaced where `splice` says so.
+
+        Raises ModelRefused for a place the model does not have, and for a splice that reads what comes after it.
+        """
+        with ExitStack() as hooks:
+            if splice is not None:
+                self._apply(splice, tokens, hooks)
             logits: Tensor = self._forward(tokens).logits
         return logits.float()
 
@@ -164,6 +185,24 @@ class LanguageModel:
             reason = type(error).__name__
             raise ModelRefused(f"{self.card.name} cannot run on a few tokens of text ({reason}).") from error
 
+    def _apply(self, splice: Splice, tokens: Tokens, hooks: ExitStack) -> None:
+        """Lets the next forward go through `splice`, for as long as `hooks` are open."""
+        read: list[Tensor] = []
+
+        # Some families flatten batch and sequence inside their blocks; a splice always sees windows.
+        def replace(states: Tensor) -> Tensor:
+            own = states.reshape(*tokens.shape, -1)
+            if splice.source != splice.place and not read:
+                raise ModelRefused(f"{splice.reads} comes after {splice.site} in this model, so it cannot replace it.")
+            return splice.of(own, read[0] if read else own).reshape(states.shape)
+
+        def keep(states: Tensor) -> None:
+            read.append(states.reshape(*tokens.shape, -1).clone())
+
+        if splice.source != splice.place:
+            hooks.enter_context(self.tap(splice.source).visited_by(keep))
+        hooks.enter_context(self.tap(splice.place).visited_by(replace))
+
     def _branches_of(self, layer: int) -> Branches:
         if layer not in self._branches:
             self._branches[layer] = find_branches(self._blocks.blocks[layer], self._trial_forward)
@@ -180,8 +219,21 @@ class LanguageModel:
         return self._module(input_ids=ids, **keywords)
 
 
-class _DeepestSiteReached(Exception):  # noqa: N818 - not an error: it ends a forward whose rest is not needed
+class _DeepestPlaceReached(Exception):  # noqa: N818 - not an error: it ends a forward whose rest is not needed
     """Raised in the middle of a forward once the hidden states asked for are there."""
+
+
+def _keeper(place: Place, wanted: set[Place], found: dict[Place, Tensor]) -> Callable[[Tensor], None]:
+    """Puts the hidden states at `place` into `found`, and ends the forward when all that are `wanted` are there."""
+
+    def keep(states: Tensor) -> None:
+        found[place] = states
+        if len(found) == len(wanted):
+            raise _DeepestPlaceReached
+        # A copy where the forward goes on: some families add to the stream in place, in this very tensor.
+        found[place] = states.clone()
+
+    return keep
 
 
 def next_token_losses(logits: Tensor, tokens: Tokens) -> Tensor:

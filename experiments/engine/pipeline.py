@@ -13,7 +13,7 @@ from experiments.engine.artifacts import ExperimentFolder, sha256_of, write_json
 from experiments.engine.checkpoints import TrainingState, load_checkpoint
 from experiments.engine.config import ExperimentConfig, as_json, validate
 from experiments.engine.corpus import WindowSet, prepare_windows
-from experiments.engine.corpus_source import CorpusSource
+from experiments.engine.corpus_source import CorpusSource, corpus_source
 from experiments.engine.evaluation import Evaluation
 from experiments.engine.harvest import harvest
 from experiments.engine.language_model import LanguageModel
@@ -104,9 +104,9 @@ class _Pipeline:
             state = load_checkpoint(
                 self._resume.checkpoint, self._resume.checkpoint_sha256, self._config, self._folder, self._job.device
             )
-            source = CorpusSource(self._config, model, windows.training, state.norm_limit)
+            source = corpus_source(self._config, model, windows.training, state.norm_limit)
         else:
-            source = CorpusSource(self._config, model, windows.training)
+            source = corpus_source(self._config, model, windows.training)
             yield from self._capture_first_segment(source, windows)
             state = start_training(self._config, source)
         yield from train(self._config, state, source, self._folder, self._should_checkpoint)
@@ -140,7 +140,7 @@ class _Pipeline:
         description = SaeDescription(
             architecture=config.sae.architecture,
             n_features=config.sae.n_features,
-            width=model.width,
+            width=model.width_of(config.place),
             k=config.sae.k,
             model=config.model.canonical,
             layer=config.layer,

@@ -10,7 +10,7 @@ import torch
 
 from experiments.engine.analysis import PromptError, PromptLens
 from experiments.engine.artifacts import ArtifactError, ExperimentFolder
-from experiments.engine.config import CorpusConfig, ExperimentConfig, ModelConfig
+from experiments.engine.config import CorpusConfig, ExperimentConfig, ModelConfig, Place
 from experiments.engine.kernels import Weights
 from experiments.engine.sae import Sae, SaeDescription, save_sae
 from tests.engine.tiny_models import CONTEXT, WIDTH, save_tiny_model
@@ -50,7 +50,7 @@ def test_every_token_has_its_strongest_features(lens: PromptLens) -> None:
     assert [token.position for token in reading.tokens] == list(range(12))
     model, sae = lens._model, lens._sae
     ids = model.tokenizer.encode([PROMPT])[0].tolist()
-    states = model.hidden_states(torch.tensor([[2, *ids, 3]]), LAYER, "resid_post")[0]
+    states = model.hidden_states(torch.tensor([[2, *ids, 3]]), [Place(LAYER, "resid_post")])[0][0]
     before = states @ sae.weights.encoder.T + sae.weights.encoder_bias
     for token, row, state in zip(reading.tokens[1:-1], before[1:-1], states[1:-1], strict=True):
         kept = row.relu().topk(K)

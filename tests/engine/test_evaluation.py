@@ -12,6 +12,7 @@ from torch import Tensor
 
 from experiments.engine import kernels
 from experiments.engine.artifacts import ExperimentFolder
+from experiments.engine.config import Place
 from experiments.engine.evaluation import Evaluation
 from experiments.engine.kernels import Weights
 from experiments.engine.language_model import LanguageModel, Splice, next_token_losses
@@ -50,7 +51,7 @@ def sae_of(norm_limit: float = 1e9, seed: int = 0) -> Sae:
 
 
 def text_states(model: LanguageModel, windows: Windows) -> Tensor:
-    return model.hidden_states(windows.tokens, LAYER, SITE)[torch.from_numpy(~windows.special)]
+    return model.hidden_states(windows.tokens, [Place(LAYER, SITE)])[0][torch.from_numpy(~windows.special)]
 
 
 def evaluate(model: LanguageModel, sae: Sae, windows: Windows, folder: Path, concepts: tuple[str, ...] = ()):  # type: ignore[no-untyped-def]
@@ -119,7 +120,7 @@ def loss_with(model: LanguageModel, windows: Windows, replacement: Tensor | None
 
 def test_splices_agree_with_reading_window_by_window(model: LanguageModel, windows: Windows) -> None:
     sae = sae_of()
-    states = model.hidden_states(windows.tokens, LAYER, SITE)
+    (states,) = model.hidden_states(windows.tokens, [Place(LAYER, SITE)])
     mean = text_states(model, windows).double().mean(0)
     sums = SpliceSums()
     assert sum(measure_splices(model, sae, windows, mean, sums)) == windows.tokens.size
@@ -181,7 +182,7 @@ def test_planted_concepts_are_looked_for_where_they_are_known(
 ) -> None:
     """The concept is carried by exactly the tokens on which the most frequent feature fires."""
     sae, names = sae_of(), ("weekday", "month")
-    states = model.hidden_states(windows.tokens, LAYER, SITE)
+    (states,) = model.hidden_states(windows.tokens, [Place(LAYER, SITE)])
     code = sae.encode(states.flatten(0, 1))
     frequent = int(code.indices[code.activations > 0].mode().values)
     fires = ((code.indices == frequent) & (code.activations > 0)).any(1).view(windows.tokens.shape).numpy()

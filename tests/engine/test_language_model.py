@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from experiments.engine.config import SITES
+from experiments.engine.config import SITES, Place
 from experiments.engine.language_model import LanguageModel, ModelRefused, Splice, next_token_losses
 from experiments.engine.model_loading import load_language_model
 from tests.engine.tiny_models import ENCODERS, FAMILIES, LAYERS, VOCABULARY, WIDTH, save_tiny_model
@@ -41,15 +41,32 @@ def reference_states(model: LanguageModel, tokens: Tensor) -> tuple[Tensor, ...]
     return states
 
 
+def states_at(model: LanguageModel, tokens: Any, layer: int, *sites: str) -> list[Tensor]:
+    return model.hidden_states(tokens, [Place(layer, site) for site in sites])
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_residual_stream_is_the_one_that_transformers_returns(tiny_model: Any, family: str) -> None:
     model, tokens = tiny_model(family), some_tokens()
     reference = reference_states(model, tokens)
     assert (model.layers, model.width) == (LAYERS, WIDTH)
     for layer in range(LAYERS):
-        assert torch.equal(model.hidden_states(tokens, layer, "resid_pre"), reference[layer])
+        before, after = states_at(model, tokens, layer, "resid_pre", "resid_post")
+        assert torch.equal(before, reference[layer])
         if layer < LAYERS - 1:  # what transformers returns last has passed the final norm
-            assert torch.equal(model.hidden_states(tokens, layer, "resid_post"), reference[layer + 1])
+            assert torch.equal(after, reference[layer + 1])
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_all_places_in_one_forward_are_what_each_is_alone(tiny_model: Any, family: str) -> None:
+    model, tokens = tiny_model(family), some_tokens()
+    places = [Place(layer, site) for layer in reversed(range(LAYERS)) for site in SITES]
+    together = model.hidden_states(tokens, [*places, places[0]])
+    assert torch.equal(together[-1], together[0])
+    for place, states in zip(places, together, strict=False):
+        (alone,) = model.hidden_states(tokens, [place])
+        assert torch.equal(states, alone), place
+        assert states.shape == (2, 10, model.width_of(place))
 
 
 @pytest.mark.parametrize("site", SITES)
@@ -65,9 +82,7 @@ def test_identity_splice_leaves_logits_as_they_are(tiny_model: Any, family: str,
 @pytest.mark.parametrize("family", PLAIN_SUMS)
 def test_attention_and_mlp_account_for_what_a_block_adds(tiny_model: Any, family: str) -> None:
     model, tokens = tiny_model(family), some_tokens()
-    before, attention, mlp, after = (
-        model.hidden_states(tokens, 1, site) for site in ("resid_pre", "attn_out", "mlp_out", "resid_post")
-    )
+    before, attention, mlp, after = states_at(model, tokens, 1, "resid_pre", "attn_out", "mlp_out", "resid_post")
     torch.testing.assert_close(before + attention + mlp, after)
     assert min(attention.norm(), mlp.norm()) > 1e-3
 
@@ -75,22 +90,23 @@ def test_attention_and_mlp_account_for_what_a_block_adds(tiny_model: Any, family
 def test_attention_of_a_post_norm_block_is_taken_before_its_norm(tiny_model: Any) -> None:
     model, tokens = tiny_model("bert"), some_tokens()
     block = model._module.bert.encoder.layer[1]
-    before, attention, mlp = (model.hidden_states(tokens, 1, site) for site in ("resid_pre", "attn_out", "mlp_out"))
+    before, attention, mlp, after = states_at(model, tokens, 1, "resid_pre", "attn_out", "mlp_out", "resid_post")
     middle = block.attention.output.LayerNorm(before + attention)
-    torch.testing.assert_close(block.output.LayerNorm(middle + mlp), model.hidden_states(tokens, 1, "resid_post"))
+    torch.testing.assert_close(block.output.LayerNorm(middle + mlp), after)
 
 
 @pytest.mark.parametrize("site", SITES)
-def test_forward_stops_at_the_site(tiny_model: Any, site: str) -> None:
+def test_forward_stops_at_the_deepest_site(tiny_model: Any, site: str) -> None:
     model, tokens = tiny_model("llama"), some_tokens()
+    places = [Place(1, site), Place(0, "resid_post")]
     entered: list[int] = []
     handles = [
         block.register_forward_pre_hook(lambda *_, layer=layer: entered.append(layer))
         for layer, block in enumerate(model._module.model.layers)
     ]
-    model.tap(1, site)  # finding the site takes a whole forward, once
+    model.tap(places[0])  # finding the site takes a whole forward, once
     entered.clear()
-    model.hidden_states(tokens, 1, site)
+    model.hidden_states(tokens, places)
     for handle in handles:
         handle.remove()
     assert entered == [0, 1]
@@ -107,7 +123,7 @@ def test_stopping_early_gives_what_the_whole_forward_has(tiny_model: Any, family
         return states
 
     model.logits(tokens, Splice(1, site, watch))
-    assert torch.equal(model.hidden_states(tokens, 1, site), seen[0])
+    assert torch.equal(*states_at(model, tokens, 1, site), seen[0])
 
 
 def test_splice_keeps_the_positions_it_is_not_for(tiny_model: Any) -> None:
@@ -119,11 +135,25 @@ def test_splice_keeps_the_positions_it_is_not_for(tiny_model: Any) -> None:
     assert not torch.isclose(spliced[:, 6:], clean[:, 6:]).all(-1).any()
 
 
+def test_splice_can_be_computed_from_an_earlier_site(tiny_model: Any) -> None:
+    model, tokens = tiny_model("falcon"), some_tokens()
+    (before,) = states_at(model, tokens, 1, "resid_pre")
+    expected = model.logits(tokens, Splice(1, "mlp_out", lambda _: before.flip(-1)))
+    spliced = model.logits(tokens, Splice(1, "mlp_out", lambda states: states.flip(-1), reads="resid_pre"))
+    assert torch.equal(spliced, expected)
+    assert not torch.equal(spliced, model.logits(tokens))
+
+
+def test_splice_from_a_later_site_is_refused(tiny_model: Any) -> None:
+    with pytest.raises(ModelRefused, match="mlp_out comes after attn_out in this model"):
+        tiny_model("gpt2").logits(some_tokens(), Splice(1, "attn_out", torch.clone, reads="mlp_out"))
+
+
 def test_batch_of_windows_gives_the_same_as_each_alone(tiny_model: Any) -> None:
     model, tokens = tiny_model("llama"), some_tokens(3)
-    together = model.hidden_states(tokens.numpy().astype(np.int32), 1, "resid_post")
-    alone = torch.cat([model.hidden_states(row[None], 1, "resid_post") for row in tokens])
-    torch.testing.assert_close(together, alone)
+    (together,) = states_at(model, tokens.numpy().astype(np.int32), 1, "resid_post")
+    alone = [states_at(model, row[None], 1, "resid_post")[0] for row in tokens]
+    torch.testing.assert_close(together, torch.cat(alone))
 
 
 def test_next_token_losses_are_those_of_the_model_itself(tiny_model: Any) -> None:
@@ -164,7 +194,7 @@ def test_encoders_have_no_single_unembedding(tiny_model: Any) -> None:
 @pytest.mark.parametrize("family", ["gpt2", "llama", "bert"])
 def test_half_precision_finds_the_same_sites(tmp_path: Path, family: str) -> None:
     model = load_language_model(save_tiny_model(tmp_path, family), dtype="bfloat16")
-    states = model.hidden_states(some_tokens(), 1, "mlp_out")
+    (states,) = states_at(model, some_tokens(), 1, "mlp_out")
     assert states.dtype == torch.float32
     assert torch.equal(model.logits(some_tokens(), Splice(1, "attn_out", torch.clone)), model.logits(some_tokens()))
 
@@ -172,7 +202,7 @@ def test_half_precision_finds_the_same_sites(tmp_path: Path, family: str) -> Non
 @pytest.mark.parametrize("layer", [-1, LAYERS])
 def test_layer_that_does_not_exist_is_refused(tiny_model: Any, layer: int) -> None:
     with pytest.raises(ModelRefused, match=f"layers 0 to 2, so layer {layer} does not exist"):
-        tiny_model("gpt2").hidden_states(some_tokens(), layer, "resid_post")
+        states_at(tiny_model("gpt2"), some_tokens(), layer, "resid_post")
 
 
 def test_site_that_cannot_be_told_is_refused(tmp_path: Path) -> None:
@@ -185,13 +215,13 @@ def test_site_that_cannot_be_told_is_refused(tmp_path: Path) -> None:
     save_tiny_model(tmp_path, "llama")
     transformers.AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path)
     model = load_language_model(tmp_path)
-    assert model.hidden_states(some_tokens(), 1, "resid_post").shape == (2, 10, 32)
+    assert states_at(model, some_tokens(), 1, "resid_post")[0].shape == (2, 10, 32)
     with pytest.raises(ModelRefused, match="mlp_out"):
-        model.hidden_states(some_tokens(), 1, "mlp_out")
+        states_at(model, some_tokens(), 1, "mlp_out")
 
 
 def test_numbers_that_are_not_finite_are_refused(tmp_path: Path) -> None:
     model = load_language_model(save_tiny_model(tmp_path, "gpt2"))
     model._module.transformer.wte.weight.data[15] = torch.inf
     with pytest.raises(ModelRefused, match="not finite"):
-        model.hidden_states(torch.tensor([[15, 16]]), 1, "resid_post")
+        states_at(model, torch.tensor([[15, 16]]), 1, "resid_post")

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AlbertConfig, AutoModel, AutoModelForMaskedLM
 
-from experiments.engine.config import ModelConfig
+from experiments.engine.config import ModelConfig, Place
 from experiments.engine.language_model import ModelRefused
 from experiments.engine.model_loading import load_language_model, open_language_model
 from tests.engine.tiny_models import LAYERS, VOCABULARY, WIDTH, save_tiny_model
@@ -32,7 +32,7 @@ def test_weights_without_a_head_still_give_hidden_states(tmp_path: Path) -> None
     AutoModel.from_pretrained(tmp_path).save_pretrained(tmp_path)
     model = load_language_model(tmp_path)
     assert (model.kind, model.has_head, model.unembedding()) == ("encoder", False, None)
-    assert model.hidden_states(torch.tensor([[5, 6, 7]]), LAYERS - 1, "resid_post").shape == (1, 3, WIDTH)
+    assert model.hidden_states(torch.tensor([[5, 6, 7]]), [Place(LAYERS - 1, "resid_post")])[0].shape == (1, 3, WIDTH)
 
 
 def test_opening_a_local_model_asks_nobody(tmp_path: Path) -> None:

@@ -20,12 +20,13 @@ import torch
 
 from experiments.engine import pipeline
 from experiments.engine.artifacts import ArtifactError, ExperimentFolder, sha256_of
-from experiments.engine.capture import capture_batches
+from experiments.engine.capture import Reading, capture_batches
 from experiments.engine.config import (
     ConfigError,
     CorpusConfig,
     ExperimentConfig,
     ModelConfig,
+    Place,
     SaeConfig,
     TrainingConfig,
 )
@@ -114,7 +115,8 @@ def test_the_index_agrees_with_encoding_the_text_again(
     text = windows.training[:count]
     expected: dict[tuple[int, int], float] = {}
     read = 0
-    for batch in capture_batches(model, text, 1, "resid_post", sae.description.norm_limit):
+    reading = Reading(Place(1, "resid_post"), norm_limit=sae.description.norm_limit)
+    for (batch,) in capture_batches(model, text, [reading]):
         code = sae.encode(batch.states)
         read += len(batch.states)
         for position, indices, values in zip(

@@ -80,7 +80,7 @@ def assert_activations_are_those_of_the_sae(folder: ExperimentFolder, model: Pat
     window = best.position // WINDOW
     rows = pq.read_table(folder.tokens).filter(pc.field("window") == window)
     tokens = torch.tensor(rows["token"].to_pylist())[None]
-    states = load_language_model(model).hidden_states(tokens, CONFIG.layer, CONFIG.site)[0]
+    states = load_language_model(model).hidden_states(tokens, [CONFIG.place])[0][0]
     code = load_sae(folder, "cpu").encode(states)
     for token in best.tokens:
         row = token.position - window * WINDOW

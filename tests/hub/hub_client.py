@@ -14,7 +14,7 @@ from dataclasses import asdict
 from itertools import islice
 from typing import Any
 
-from experiments.engine.config import CorpusConfig, ModelConfig
+from experiments.engine.config import CorpusConfig, ModelConfig, Place
 from experiments.engine.hub import describe_model, fetch_model
 from experiments.engine.records import Progress
 
@@ -46,7 +46,7 @@ def load(hub_id: str) -> dict[str, Any]:
     from experiments.engine.model_loading import open_language_model
 
     _, model = _told(open_language_model(ModelConfig("hub", hub_id), hub_id))
-    states = model.hidden_states(model.tokenizer.encode(["Once upon a time"])[0][None], 1, "resid_post")
+    (states,) = model.hidden_states(model.tokenizer.encode(["Once upon a time"])[0][None], [Place(1, "resid_post")])
     return {"revision": model.revision, "width": states.shape[-1], "name": model.card.name}
 
 
