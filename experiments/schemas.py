@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from ninja import Field, Schema
 
+from experiments.engine.config import SITES
 from experiments.models import Experiment, Metric
 from experiments.services.configurations import default_n_features, default_sparsity_coefficient
 
@@ -18,7 +19,7 @@ class ExperimentIn(Schema):
     model: str = Field(description="builtin, local:NAME (a folder of MODELS_DIR), hub:ID, or a bare name.")
     revision: str = Field("", description="Branch, tag or commit of a model on the hub.")
     layer: int = Field(description="The block whose hidden states are read, from 0.")
-    site: str = Field("resid_post", description="resid_pre, resid_post, attn_out or mlp_out.")
+    site: str = Field("resid_post", description=f"One of {', '.join(SITES)}.")
     corpus: int | str = Field("builtin", description="The id of a corpus, or builtin.")
     architecture: str = "topk"
     n_features: int = Field(default_factory=default_n_features)

@@ -76,7 +76,9 @@ SITES = _by_name(
     Choice(
         "resid_post", "Residual stream after the block", "The hidden state that leaves the block; the usual choice."
     ),
+    Choice("attn_heads", "Attention heads", "The attention heads' outputs side by side, before the output projection."),
     Choice("attn_out", "Attention output", "What the block's attention adds to the residual stream."),
+    Choice("mlp_in", "MLP input", "What the block's MLP is given; what a transcoder reads."),
     Choice("mlp_out", "MLP output", "What the block's MLP adds to the residual stream."),
 )
 ARCHITECTURES = _by_name(

@@ -70,6 +70,7 @@ class _Harvested:
 class _Harvest:
     def __init__(self, model: LanguageModel, sae: Sae, windows: Windows, made: ExperimentFolder) -> None:
         self._model, self._sae, self._windows, self._made = model, sae, windows, made
+        self._place = Place(sae.description.layer, sae.description.site)
         self._texts = model.token_texts()
         self._occurrences = np.zeros(len(self._texts), dtype=np.int64)
         self._pace = Pace("harvest", windows.text_tokens, windows.text_tokens)
@@ -78,7 +79,7 @@ class _Harvest:
     def run(self, concepts: dict[int, dict[str, Any]]) -> Generator[Progress, None, _Harvested]:
         about = self._sae.description
         with ActivationSpill(self._made.path, about.n_features, self._windows.text_tokens * about.k) as spill:
-            reading = Reading(Place(about.layer, about.site), norm_limit=about.norm_limit)
+            reading = Reading(self._place, norm_limit=about.norm_limit)
             for (batch,) in capture_batches(self._model, self._windows, [reading]):
                 self._encode(batch, spill)
                 if self._pace.due:
@@ -101,7 +102,7 @@ class _Harvest:
         self, spill: ActivationSpill, concepts: dict[int, dict[str, Any]]
     ) -> Generator[Progress, None, None]:
         text = HarvestedText(self._token_at(), self._harvested.tokens, self._occurrences, self._texts)
-        directions = FeatureDirections(self._sae.weights.decoder, self._model.unembedding(), self._texts)
+        directions = FeatureDirections(self._sae.weights.decoder, self._model.unembedding(self._place), self._texts)
         with (
             TableWriter(self._made.activations, ACTIVATIONS) as activations,
             TableWriter(self._made.features, FEATURES) as features,

@@ -14,12 +14,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from experiments.engine.block_list import BlockList, ModelRefused, Tap, find_blocks
 from experiments.engine.config import Place
 from experiments.engine.logit_lens import find_unembedding
 from experiments.engine.model_card import Kind, ModelCard
-from experiments.engine.residual_branches import Branches, find_branches
+from experiments.engine.residual_branches import Site, find_sites
 from experiments.engine.text_tokenizer import TextTokenizer
 
 __all__ = ["LanguageModel", "ModelRefused", "Splice", "Tokens", "next_token_losses"]
@@ -28,6 +29,13 @@ Tokens: TypeAlias = Tensor | NDArray[np.integer[Any]]
 
 # Enough tokens to tell tensors in a block apart, few enough to cost nothing on a large model.
 TRIAL_TOKENS = 6
+# Why a block may lack a site.
+NOT_FOUND = {
+    "attn_heads": "its attention does not end in one projection of the heads",
+    "attn_out": "what its attention adds to the residual stream is not the output of one module",
+    "mlp_in": "what its MLP reads is not the input of one module",
+    "mlp_out": "what its MLP adds to the residual stream is not the output of one module",
+}
 
 
 @dataclass(frozen=True)
@@ -74,7 +82,7 @@ class LanguageModel:
     ) -> None:
         self.card, self.tokenizer, self.revision, self.has_head = card, tokenizer, revision, has_head
         self._module = module
-        self._branches: dict[int, Branches] = {}
+        self._sites: dict[int, dict[str, Site]] = {}
         self._blocks = self._find_blocks()
 
     @property
@@ -110,26 +118,14 @@ class LanguageModel:
 
         Raises ModelRefused when there is no such block, or the block has no such site.
         """
-        if not 0 <= place.layer < self.layers:
-            raise ModelRefused(f"The model has layers 0 to {self.layers - 1}, so layer {place.layer} does not exist.")
-        block = self._blocks.blocks[place.layer]
-        if place.site in ("resid_pre", "resid_post"):
-            return Tap(block, of_input=place.site == "resid_pre")
-        branches = self._branches_of(place.layer)
-        branch = {"attn_out": branches.attention, "mlp_out": branches.mlp}.get(place.site)
-        if branch is None:
-            raise ModelRefused(
-                f"What {place.site} means cannot be told in this model's blocks; resid_post can be read."
-            )
-        return Tap(branch)
+        return self._site(place).tap
 
     def width_of(self, place: Place) -> int:
         """How many numbers a hidden state at `place` has.
 
         Raises ModelRefused for a place the model does not have.
         """
-        self.tap(place)
-        return self.width
+        return self._site(place).width
 
     @torch.no_grad()
     def hidden_states(self, tokens: Tokens, places: Sequence[Place]) -> list[Tensor]:
@@ -138,11 +134,11 @@ class LanguageModel:
         The forward stops at the deepest place, as soon as its hidden states are there. Raises ModelRefused for a place
         the model does not have, and when the numbers are not finite.
         """
-        wanted = set(places)
+        taps = {place: self.tap(place) for place in places}  # all before the first is visited: finding runs forwards
         found: dict[Place, Tensor] = {}
         with ExitStack() as hooks, suppress(_DeepestPlaceReached):
-            for place in wanted:
-                hooks.enter_context(self.tap(place).visited_by(_keeper(place, wanted, found)))
+            for place, tap in taps.items():
+                hooks.enter_context(tap.visited_by(_keeper(place, len(taps), found)))
             self._forward(tokens)
         windows = {place: states.float().reshape(*tokens.shape, -1) for place, states in found.items()}
         if not all(bool(states.sum().isfinite()) for states in windows.values()):
@@ -162,15 +158,19 @@ class LanguageModel:
         return logits.float()
 
     @torch.no_grad()
-    def unembedding(self) -> Tensor | None:
-        """The matrix U [vocabulary, width] with which `directions @ U.T` is a direction's effect on the logits.
+    def unembedding(self, place: Place) -> Tensor | None:
+        """The matrix U [vocabulary, width there] with which `directions @ U.T` is the effect on the logits.
 
-        The final norm's gain and centring are folded in (its scale, which depends on the token, is not). None for a
-        model whose head is more than a norm and a matrix, such as an encoder's.
+        It is the direct effect of directions at `place`, through the residual stream. Folded in are the attention's
+        output projection for its heads, and the final norm's gain and centring (not its scale, which depends on the
+        token). None where there is no such matrix: for what the MLP is given, and for a model whose head is more than
+        a norm and a matrix, such as an encoder's.
         """
-        if not self.has_head:
+        site = self._site(place)
+        if not self.has_head or not site.written:
             return None
-        return find_unembedding(self._module, self._blocks.blocks[-1], self._trial_forward)
+        matrix = find_unembedding(self._module, self._blocks.blocks[-1], self._trial_forward)
+        return matrix if matrix is None or site.writer is None else matrix @ _matrix_of(site.writer, site.width)
 
     def token_texts(self) -> list[str]:
         """Readable text for every token id of the model's vocabulary."""
@@ -187,6 +187,7 @@ class LanguageModel:
 
     def _apply(self, splice: Splice, tokens: Tokens, hooks: ExitStack) -> None:
         """Lets the next forward go through `splice`, for as long as `hooks` are open."""
+        source, place = self.tap(splice.source), self.tap(splice.place)
         read: list[Tensor] = []
 
         # Some families flatten batch and sequence inside their blocks; a splice always sees windows.
@@ -200,13 +201,22 @@ class LanguageModel:
             read.append(states.reshape(*tokens.shape, -1).clone())
 
         if splice.source != splice.place:
-            hooks.enter_context(self.tap(splice.source).visited_by(keep))
-        hooks.enter_context(self.tap(splice.place).visited_by(replace))
+            hooks.enter_context(source.visited_by(keep))
+        hooks.enter_context(place.visited_by(replace))
 
-    def _branches_of(self, layer: int) -> Branches:
-        if layer not in self._branches:
-            self._branches[layer] = find_branches(self._blocks.blocks[layer], self._trial_forward)
-        return self._branches[layer]
+    def _site(self, place: Place) -> Site:
+        if not 0 <= place.layer < self.layers:
+            raise ModelRefused(f"The model has layers 0 to {self.layers - 1}, so layer {place.layer} does not exist.")
+        block = self._blocks.blocks[place.layer]
+        if place.site in ("resid_pre", "resid_post"):
+            return Site(Tap(block, of_input=place.site == "resid_pre"), self.width)
+        if place.layer not in self._sites:
+            self._sites[place.layer] = find_sites(block, self._trial_forward)
+        site = self._sites[place.layer].get(place.site)
+        if site is None:
+            reason = NOT_FOUND.get(place.site, "no site has that name")
+            raise ModelRefused(f"{self.card.name} has no {place.site} in block {place.layer}: {reason}.")
+        return site
 
     def _trial_forward(self) -> Any:
         # Ids from the middle of the vocabulary: special tokens are at its ends.
@@ -223,17 +233,26 @@ class _DeepestPlaceReached(Exception):  # noqa: N818 - not an error: it ends a f
     """Raised in the middle of a forward once the hidden states asked for are there."""
 
 
-def _keeper(place: Place, wanted: set[Place], found: dict[Place, Tensor]) -> Callable[[Tensor], None]:
-    """Puts the hidden states at `place` into `found`, and ends the forward when all that are `wanted` are there."""
+def _keeper(place: Place, wanted: int, found: dict[Place, Tensor]) -> Callable[[Tensor], None]:
+    """Puts the hidden states at `place` into `found`, and ends the forward when as many as are `wanted` are there."""
 
     def keep(states: Tensor) -> None:
         found[place] = states
-        if len(found) == len(wanted):
+        if len(found) == wanted:
             raise _DeepestPlaceReached
         # A copy where the forward goes on: some families add to the stream in place, in this very tensor.
         found[place] = states.clone()
 
     return keep
+
+
+def _matrix_of(projection: nn.Module, width: int) -> Tensor:
+    """The matrix [width of the stream, width] of a projection, in float32 and without its bias."""
+    in_float32 = {name: parameter.float() for name, parameter in projection.named_parameters()}
+    basis = torch.eye(width, device=next(projection.parameters()).device)
+    rows = functional_call(projection, in_float32, torch.cat([basis, torch.zeros_like(basis[:1])]))
+    matrix: Tensor = (rows[:-1] - rows[-1]).T
+    return matrix
 
 
 def next_token_losses(logits: Tensor, tokens: Tokens) -> Tensor:

@@ -31,7 +31,7 @@ def test_weights_without_a_head_still_give_hidden_states(tmp_path: Path) -> None
     save_tiny_model(tmp_path, "bert")
     AutoModel.from_pretrained(tmp_path).save_pretrained(tmp_path)
     model = load_language_model(tmp_path)
-    assert (model.kind, model.has_head, model.unembedding()) == ("encoder", False, None)
+    assert (model.kind, model.has_head, model.unembedding(Place(0, "resid_post"))) == ("encoder", False, None)
     assert model.hidden_states(torch.tensor([[5, 6, 7]]), [Place(LAYERS - 1, "resid_post")])[0].shape == (1, 3, WIDTH)
 
 

@@ -17,6 +17,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db.utils import OperationalError, ProgrammingError
 from ninja.responses import NinjaJSONEncoder
 
+from experiments.engine.config import SITES
 from experiments.models import Corpus, Experiment
 from experiments.progress_bar import ProgressBar
 from experiments.quality_card import quality_card
@@ -51,7 +52,7 @@ class Command(BaseCommand):
         parser.add_argument("--model", help="builtin, a folder of MODELS_DIR, or a hub id (default DEFAULT_MODEL_NAME)")
         parser.add_argument("--revision", default="", help="branch, tag or commit of a hub model")
         parser.add_argument("--layer", help="the block to read, from 0 (default: the middle)")
-        parser.add_argument("--site", default="resid_post", help="resid_pre, resid_post (default), attn_out or mlp_out")
+        parser.add_argument("--site", default="resid_post", help=f"one of {', '.join(SITES)}")
         parser.add_argument("--corpus", default="builtin", help="builtin (default), a FILE, or hub:ID")
         parser.add_argument("--column", default="", help="where a table or a data set keeps its text")
         parser.add_argument("--configuration", default="", help="of a hub data set")
