@@ -89,6 +89,15 @@ def test_residual_stream_is_the_one_that_transformers_returns(tiny_model: Any, n
             assert torch.equal(after, reference[layer + 1])
 
 
+@pytest.mark.parametrize("name", sorted(set(MODELS) - {"bert", "roberta"}))  # they have no norm behind the last block
+def test_last_residual_stream_is_taken_before_the_final_norm(tiny_model: Any, name: str) -> None:
+    model, tokens = tiny_model(name), some_tokens()
+    (last,) = states_at(model, tokens, LAYERS - 1, "resid_post")
+    assert not torch.allclose(last, reference_states(model, tokens)[-1])
+    from_it = model.logits(tokens, Splice(LAYERS - 1, "resid_post", lambda _: last))
+    assert torch.equal(from_it, model.logits(tokens))
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_all_places_in_one_forward_are_what_each_is_alone(tiny_model: Any, name: str) -> None:
     model, tokens = tiny_model(name), some_tokens()
