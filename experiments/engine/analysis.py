@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from weakref import WeakValueDictionary
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from experiments.engine.artifacts import ExperimentFolder
-from experiments.engine.config import ExperimentConfig, ModelConfig, Place
+from experiments.engine.config import ExperimentConfig, ModelConfig
 from experiments.engine.kernels import SparseCode
 from experiments.engine.language_model import LanguageModel
 from experiments.engine.model_loading import open_language_model
@@ -58,8 +60,8 @@ _open_models: WeakValueDictionary[tuple[object, ...], LanguageModel] = WeakValue
 class PromptLens:
     """The language model and the SAE of one experiment, kept in memory to read prompts."""
 
-    def __init__(self, model: LanguageModel, sae: Sae, place: Place) -> None:
-        self._model, self._sae, self._place = model, sae, place
+    def __init__(self, model: LanguageModel, sae: Sae) -> None:
+        self._model, self._sae = model, sae
         self._texts = model.token_texts()
 
     @classmethod
@@ -80,11 +82,11 @@ class PromptLens:
         sae = load_sae(folder, device)
         model_config = replace(config.model, revision=revision or config.model.revision)
         model = _opened(model_config, model_path, device)
-        return cls(model, sae, config.place)
+        return cls(model, sae)
 
     @property
     def memory_bytes(self) -> int:
-        return self._model.memory_bytes + sum(weight.nbytes for weight in self._sae.weights)
+        return self._model.memory_bytes + sum(weight.nbytes for weight in self._sae.weights.present().values())
 
     @torch.no_grad()
     def read(self, text: str, top_k: int = 10) -> PromptReading:
@@ -93,12 +95,12 @@ class PromptLens:
         Raises PromptError when the text is empty, holds no tokens, or has more than the model can read.
         """
         tokens, special = self._tokens_of(text)
-        (windows,) = self._model.hidden_states(tokens[None], [self._place])
-        states = windows[0][~special]  # [text tokens, width]
+        about = self._sae.description
+        found = self._model.hidden_states(tokens[None], [about.place, about.output_place])
+        states, targets = (windows[0][~special] for windows in found)  # [text tokens, width]
         code = self._sae.encode(states)
-        errors = (states - self._sae.decode(code)).norm(dim=1) / states.norm(dim=1).clamp_min(1e-12)
-        active = (code.activations > 0).sum(1)
-        features = iter(zip(_strongest(code, top_k), active.tolist(), errors.tolist(), strict=True))
+        errors = (targets - self._sae.decode(code, states)).norm(dim=1) / targets.norm(dim=1).clamp_min(1e-12)
+        features = iter(zip(_strongest(code, top_k), code.per_token().tolist(), errors.tolist(), strict=True))
         readings = []
         for position, (token, is_special) in enumerate(zip(tokens.tolist(), special.tolist(), strict=True)):
             strongest, count, error = ((), 0, None) if is_special else next(features)
@@ -125,11 +127,12 @@ class PromptLens:
 
 def _strongest(code: SparseCode, top_k: int) -> list[tuple[FeatureActivation, ...]]:
     """The firing features of every token, strongest first, at most `top_k`."""
-    activations, order = code.activations.sort(dim=1, descending=True, stable=True)
-    indices = code.indices.gather(1, order)
-    rows = zip(indices[:, :top_k].tolist(), activations[:, :top_k].tolist(), strict=True)
+    features, tokens, activations = code.to_numpy()
+    order = np.lexsort((features, -activations, tokens))
+    pairs = list(zip(features[order].tolist(), activations[order].tolist(), strict=True))
     return [
-        tuple(FeatureActivation(index, value) for index, value in zip(*row, strict=True) if value > 0) for row in rows
+        tuple(FeatureActivation(*pair) for pair in pairs[start:stop][:top_k])
+        for start, stop in pairwise(code.starts.tolist())
     ]
 
 

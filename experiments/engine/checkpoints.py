@@ -20,6 +20,7 @@ from experiments.engine.artifacts import (
     write_atomically,
 )
 from experiments.engine.config import ExperimentConfig, as_json
+from experiments.engine.input_statistics import Scales
 from experiments.engine.kernels import Weights
 from experiments.engine.records import Checkpointed
 from experiments.engine.sae import read_tensors
@@ -51,7 +52,12 @@ def save_checkpoint(state: TrainingState, config: ExperimentConfig, folder: Expe
     """Writes the state and syncs it to disk. The checkpoint before it stays until the caller lets go of it."""
     name = checkpoint_name(state.position.step)
     path = folder.checkpoint(name)
-    facts = {"position": asdict(state.position), "scale": state.trainer.scale, "norm_limit": state.norm_limit}
+    facts = {
+        "position": asdict(state.position),
+        "scales": asdict(state.trainer.scales),
+        "parts": state.trainer.parts,
+        "norm_limit": state.norm_limit,
+    }
     metadata = {"fingerprint": fingerprint(config), "facts": json.dumps(facts)}
     tensors = _tensors_of(state.trainer)
     write_atomically(path, lambda partial: save_file(tensors, partial, metadata=metadata))
@@ -74,7 +80,9 @@ def load_checkpoint(
         raise ArtifactError(f"The checkpoint {name} is of another configuration; start the experiment again.")
     facts = json.loads(metadata["facts"])
     position = Position(**facts["position"])
-    return TrainingState(_trainer_from(tensors, config, facts["scale"], position.step), position, facts["norm_limit"])
+    trainer = _trainer_from(tensors, config, Scales(**facts["scales"]), position.step)
+    trainer.parts = facts["parts"]
+    return TrainingState(trainer, position, facts["norm_limit"])
 
 
 def _tensors_of(trainer: Trainer) -> dict[str, Tensor]:
@@ -83,16 +91,17 @@ def _tensors_of(trainer: Trainer) -> dict[str, Tensor]:
         "first_moment.": trainer.adam.first_moments,
         "second_moment.": trainer.adam.second_moments,
     }
-    named = {f"{prefix}{name}": tensor for prefix, group in groups.items() for name, tensor in group._asdict().items()}
+    named = {f"{prefix}{name}": tensor for prefix, group in groups.items() for name, tensor in group.present().items()}
     named["tokens_since_fired"] = trainer.tokens_since_fired
     return {name: tensor.cpu().contiguous() for name, tensor in named.items()}
 
 
-def _trainer_from(tensors: dict[str, Tensor], config: ExperimentConfig, scale: float, step: int) -> Trainer:
+def _trainer_from(tensors: dict[str, Tensor], config: ExperimentConfig, scales: Scales, step: int) -> Trainer:
     def group(prefix: str) -> Weights:
-        return Weights(*(tensors[f"{prefix}{name}"] for name in Weights._fields))
+        names = (name for name in Weights._fields if prefix + name in tensors)
+        return Weights(**{name: tensors[prefix + name] for name in names})
 
-    trainer = Trainer(config.sae, config.training, group(""), scale, step)
+    trainer = Trainer(config.sae, config.training, group(""), scales, step=step, seed=config.seed)
     trainer.adam.restore(step, group("first_moment."), group("second_moment."))
     trainer.tokens_since_fired.copy_(tensors["tokens_since_fired"].to(torch.int64))
     return trainer

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from experiments.engine.artifacts import write_json
 from experiments.engine.config import ExperimentConfig
+from experiments.engine.config.choices import FITS_THRESHOLD
 from experiments.engine.corpus_errors import CorpusError
 from experiments.engine.document_sources import DocumentSource, Offsets, SourceDocument, Wanted, open_source
 from experiments.engine.records import Progress
@@ -86,7 +87,8 @@ def prepare_windows(
     training = config.training
     source = open_source(config.corpus, training.held_out_share, corpus_path)
     wanted = max(training.tokens, config.harvest_tokens)
-    recipe = _Recipe(source, tokenizer, config.context_length, wanted, max(1, config.evaluation_tokens))
+    held_out = max(1, config.evaluation_tokens, _threshold_tokens(config))
+    recipe = _Recipe(source, tokenizer, config.context_length, wanted, held_out)
     folder = cache_folder / "windows" / recipe.cache_key
     if not (folder / MANIFEST).exists():
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -96,6 +98,13 @@ def prepare_windows(
             yield from _make_windows(made, recipe, training.held_out_share)
             _move_into_place(made, folder)
     return _open_windows(folder)
+
+
+def _threshold_tokens(config: ExperimentConfig) -> int:
+    """Held-out text for the fit of a threshold; no larger a share of the training than is held out of the documents."""
+    if config.sae.architecture not in FITS_THRESHOLD:
+        return 0
+    return min(config.training.threshold_tokens, round(config.training.tokens * config.training.held_out_share))
 
 
 def _make_windows(folder: Path, recipe: _Recipe, held_out_share: float) -> Generator[Progress, None, None]:

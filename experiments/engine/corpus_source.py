@@ -27,7 +27,7 @@ class CorpusCapture:
     ) -> None:
         self._model, self._windows = model, windows
         tokens = config.training.segment_tokens
-        self._segments = cut_into_segments(len(windows), config.context_length, tokens, config.seed)
+        self._segments = cut_into_segments(len(windows), config.context_length, tokens, config.order_seed)
         self._readings = list(dict.fromkeys(readings))
         self._of_source = [self._readings.index(reading) for reading in readings]
         self._captured: tuple[HiddenStates, ...] | None = None
@@ -109,4 +109,5 @@ def corpus_source(
     config: ExperimentConfig, model: LanguageModel, windows: Windows, norm_limit: float | None = None
 ) -> CorpusSource:
     """The source of an experiment that shares its capture with no other."""
-    return CorpusCapture(config, model, windows, [Reading(config.place, norm_limit=norm_limit)]).sources[0]
+    further = () if config.output_place is None else (config.output_place,)
+    return CorpusCapture(config, model, windows, [Reading(config.place, further, norm_limit)]).sources[0]

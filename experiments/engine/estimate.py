@@ -6,7 +6,7 @@ is the one constant that was measured (see `FLOPS_PER_CORE`), so seconds are a g
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from experiments.engine.config import ACTIVATIONS_AT_ONCE, ConfigError, ExperimentConfig
@@ -46,7 +46,6 @@ class Estimate:
 
 def estimate(config: ExperimentConfig, card: ModelCard, cores: int) -> Estimate:
     """What `config` needs on the model of `card` with `cores` processor cores."""
-    card = replace(card, width=card.width_at(config.site))  # below, only the hidden states and the SAE are that wide
     lines = (*_memory(config, card), *_disk(config, card), *_time(config, card, max(1, cores)))
 
     def total(unit: str) -> float:

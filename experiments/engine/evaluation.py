@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 
 from experiments.engine.artifacts import ExperimentFolder, write_json
 from experiments.engine.builtin.concepts import CONCEPTS
-from experiments.engine.capture import HiddenStates, Reading, capture_batches
+from experiments.engine.capture import HiddenStates, capture_batches
 from experiments.engine.concept_recovery import ConceptRecovery, HeldOutFirings, sort_firings
-from experiments.engine.config import Place
 from experiments.engine.kernels import SparseCode
 from experiments.engine.language_model import LanguageModel
 from experiments.engine.pace import Pace
@@ -46,7 +45,7 @@ class Evaluation:
 
     def run(self, folder: ExperimentFolder) -> Generator[Progress, None, dict[str, Any]]:
         """Returns the quality numbers and writes quality.json (and feature_concepts.json); yields Progress."""
-        sums = ReconstructionSums(self._sae.description.width, self._sae.description.n_features, self._sae.device)
+        sums = ReconstructionSums(self._sae.output_width, self._sae.description.n_features, self._sae.device)
         outliers = yield from self._reconstruct(sums)
         splices = SpliceSums()
         yield from self._splice(sums, splices)
@@ -59,11 +58,10 @@ class Evaluation:
 
     def _reconstruct(self, sums: ReconstructionSums) -> Generator[Progress, None, int]:
         outliers = 0
-        about = self._sae.description
-        reading = Reading(Place(about.layer, about.site), norm_limit=about.norm_limit)
-        for (batch,) in capture_batches(self._model, self._windows, [reading]):
+        for (batch,) in capture_batches(self._model, self._windows, [self._sae.reading()]):
             code = self._sae.encode(batch.states)
-            sums.add(batch.states, code, self._sae.decode(code))
+            targets = batch.further[0] if batch.further else batch.states
+            sums.add(targets, code, self._sae.decode(code, batch.states))
             outliers += batch.outliers_left_out
             if self._concepts:
                 self._remember(code, batch)
@@ -75,11 +73,10 @@ class Evaluation:
             yield from self._advance(READINGS * tokens, "predicting with the reconstruction")
 
     def _remember(self, code: SparseCode, batch: HiddenStates) -> None:
-        indices, activations = code.indices.cpu().numpy(), code.activations.cpu().numpy()
-        rows, columns = np.nonzero(activations)
-        self._firings.append((indices[rows, columns], rows + self._kept_tokens, activations[rows, columns]))
+        features, tokens, activations = code.to_numpy()
+        self._firings.append((features, tokens + self._kept_tokens, activations))
         self._positions.append(batch.positions)
-        self._kept_tokens += len(indices)
+        self._kept_tokens += len(code)
 
     def _recover_concepts(self, folder: ExperimentFolder) -> Generator[Progress, None, dict[str, Any]]:
         features, tokens, activations = (np.concatenate(parts) for parts in zip(*self._firings, strict=True))

@@ -19,8 +19,7 @@ from numpy.typing import NDArray
 
 from experiments.engine.activation_spill import ActivationSpill
 from experiments.engine.artifacts import ExperimentFolder, replace_folder, write_json
-from experiments.engine.capture import HiddenStates, Reading, capture_batches
-from experiments.engine.config import Place
+from experiments.engine.capture import HiddenStates, capture_batches
 from experiments.engine.corpus import WindowSet
 from experiments.engine.feature_directions import FeatureDirections
 from experiments.engine.feature_statistics import HarvestedText, summarise
@@ -70,17 +69,15 @@ class _Harvested:
 class _Harvest:
     def __init__(self, model: LanguageModel, sae: Sae, windows: Windows, made: ExperimentFolder) -> None:
         self._model, self._sae, self._windows, self._made = model, sae, windows, made
-        self._place = Place(sae.description.layer, sae.description.site)
         self._texts = model.token_texts()
         self._occurrences = np.zeros(len(self._texts), dtype=np.int64)
         self._pace = Pace("harvest", windows.text_tokens, windows.text_tokens)
         self._harvested = _Harvested()
 
     def run(self, concepts: dict[int, dict[str, Any]]) -> Generator[Progress, None, _Harvested]:
-        about = self._sae.description
-        with ActivationSpill(self._made.path, about.n_features, self._windows.text_tokens * about.k) as spill:
-            reading = Reading(self._place, norm_limit=about.norm_limit)
-            for (batch,) in capture_batches(self._model, self._windows, [reading]):
+        expected = round(self._windows.text_tokens * self._sae.description.expected_l0)
+        with ActivationSpill(self._made.path, self._sae.description.n_features, expected) as spill:
+            for (batch,) in capture_batches(self._model, self._windows, [self._sae.reading()]):
                 self._encode(batch, spill)
                 if self._pace.due:
                     yield self._pace.report("collecting activations")
@@ -89,20 +86,21 @@ class _Harvest:
 
     def _encode(self, batch: HiddenStates, spill: ActivationSpill) -> None:
         code = self._sae.encode(batch.states)
-        indices, activations = code.indices.cpu().numpy(), code.activations.cpu().numpy()
-        rows, columns = np.nonzero(activations)
-        spill.add(indices[rows, columns], batch.positions[rows], activations[rows, columns])
+        features, rows, activations = code.to_numpy()
+        spill.add(features, batch.positions[rows], activations)
         tokens = self._token_at()[batch.positions]
         self._occurrences += np.bincount(tokens, minlength=len(self._occurrences))
-        self._harvested.tokens += len(indices)
+        self._harvested.tokens += len(code)
         self._harvested.activations += len(rows)
-        self._pace.advance(len(indices) + batch.outliers_left_out, steps=len(indices) + batch.outliers_left_out)
+        self._pace.advance(len(code) + batch.outliers_left_out, steps=len(code) + batch.outliers_left_out)
 
     def _sort_and_summarise(
         self, spill: ActivationSpill, concepts: dict[int, dict[str, Any]]
     ) -> Generator[Progress, None, None]:
         text = HarvestedText(self._token_at(), self._harvested.tokens, self._occurrences, self._texts)
-        directions = FeatureDirections(self._sae.weights.decoder, self._model.unembedding(self._place), self._texts)
+        directions = FeatureDirections(
+            self._sae.weights.decoder, self._model.unembedding(self._sae.description.output_place), self._texts
+        )
         with (
             TableWriter(self._made.activations, ACTIVATIONS) as activations,
             TableWriter(self._made.features, FEATURES) as features,

@@ -16,17 +16,33 @@ ROWS_AT_ONCE = 4_096
 
 
 @dataclass(frozen=True)
+class Scales:
+    """The factors that bring what is read and what is reconstructed to a mean squared norm of one."""
+
+    input: float
+    output: float
+
+
+@dataclass(frozen=True)
 class InputStatistics:
-    """`scale` brings hidden states to a mean squared norm of one; `centre` [width] is their scaled geometric median."""
+    """The scales; the mean [W] of scaled inputs; the geometric median [W'] of scaled targets; a few scaled inputs."""
 
-    scale: float
+    scales: Scales
+    mean: Tensor
     centre: Tensor
+    inputs: Tensor  # [n, W] of the first
 
 
-def measure(hidden_states: Tensor) -> InputStatistics:
-    """Measures float32 hidden states [T, width] in an order that mixes the text (the median reads the first ones)."""
-    scale = 1 / max(_mean_square_norm(hidden_states) ** 0.5, 1e-12)
-    return InputStatistics(scale, geometric_median(hidden_states[:MEDIAN_STATES] * scale))
+def measure(inputs: Tensor, targets: Tensor) -> InputStatistics:
+    """Measures float32 hidden states [T, W] and [T, W'] in an order that mixes the text (medians read the first ones).
+
+    An autoencoder's targets are the inputs themselves.
+    """
+    scale = _scale_of(inputs)
+    scales = Scales(scale, scale if targets is inputs else _scale_of(targets))
+    first = inputs[:ROWS_AT_ONCE] * scales.input
+    median = geometric_median(targets[:MEDIAN_STATES] * scales.output)
+    return InputStatistics(scales, inputs[:MEDIAN_STATES].mean(0) * scales.input, median, first)
 
 
 def geometric_median(points: Tensor) -> Tensor:
@@ -43,6 +59,7 @@ def geometric_median(points: Tensor) -> Tensor:
     return median
 
 
-def _mean_square_norm(hidden_states: Tensor) -> float:
+def _scale_of(hidden_states: Tensor) -> float:
     sums = [float(rows.double().square().sum()) for rows in torch.split(hidden_states, ROWS_AT_ONCE)]
-    return sum(sums) / max(1, len(hidden_states))
+    mean_square_norm = sum(sums) / max(1, len(hidden_states))
+    return float(1 / max(mean_square_norm**0.5, 1e-12))

@@ -106,10 +106,6 @@ class LanguageModel:
         return next(self._module.parameters()).device
 
     @property
-    def _dtype(self) -> torch.dtype:
-        return next(self._module.parameters()).dtype
-
-    @property
     def memory_bytes(self) -> int:
         return sum(tensor.nbytes for tensor in (*self._module.parameters(), *self._module.buffers()))
 
@@ -186,11 +182,8 @@ class LanguageModel:
         except ModelRefused:
             raise
         except Exception as error:  # a foreign model can fail in any way; the person gets one sentence
-            dtype, reason = str(self._dtype).removeprefix("torch."), type(error).__name__
-            sentence = f"{self.card.name} cannot run on a few tokens of text ({reason})."
-            if self._dtype != torch.float32:
-                sentence = f"{self.card.name} cannot run in {dtype} on {self.device.type}; choose float32 instead."
-            raise ModelRefused(sentence) from error
+            reason = type(error).__name__
+            raise ModelRefused(f"{self.card.name} cannot run on a few tokens of text ({reason}).") from error
 
     def _apply(self, splice: Splice, tokens: Tokens, hooks: ExitStack) -> None:
         """Lets the next forward go through `splice`, for as long as `hooks` are open."""

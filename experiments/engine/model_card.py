@@ -38,8 +38,7 @@ class ModelCard:
 
     `width` is the length of a hidden state, `context_length` the longest input in tokens, `parameters` the number of
     weights (None where it is not known without loading them), `weights_bytes` their size on disk, and
-    `block_parameters` the number of weights of every block (empty where the files do not tell). `heads_width` is the
-    width of all attention heads together, where config.json gives the width of one.
+    `block_parameters` the number of weights of every block (empty where the files do not tell).
     """
 
     name: str
@@ -52,11 +51,6 @@ class ModelCard:
     weights_bytes: int
     kind: Kind
     block_parameters: tuple[int, ...] = ()
-    heads_width: int | None = None
-
-    def width_at(self, site: str) -> int:
-        """How many numbers a hidden state at `site` has, as far as config.json says."""
-        return self.heads_width or self.width if site == "attn_heads" else self.width
 
 
 @dataclass(frozen=True)
@@ -97,13 +91,7 @@ def read_model_card(folder: Path, name: str | None = None, weights: Weights | No
         weights_bytes=weights.bytes,
         kind=_kind(config),
         block_parameters=_block_parameters(weights.by_block, layers),
-        heads_width=_heads_width(text_config),
     )
-
-
-def _heads_width(config: Mapping[str, Any]) -> int | None:
-    heads, of_one = _first_number(config, ("num_attention_heads",)), _first_number(config, ("head_dim",))
-    return heads * of_one if heads and of_one else None
 
 
 def _block_parameters(by_block: Mapping[int, int], layers: int) -> tuple[int, ...]:

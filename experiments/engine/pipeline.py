@@ -10,17 +10,20 @@ from typing import TypeVar
 import torch
 
 from experiments.engine.artifacts import ExperimentFolder, sha256_of, write_json
+from experiments.engine.capture import Reading, capture_batches
 from experiments.engine.checkpoints import TrainingState, load_checkpoint
 from experiments.engine.config import ExperimentConfig, as_json, validate
 from experiments.engine.corpus import WindowSet, prepare_windows
 from experiments.engine.corpus_source import CorpusSource, corpus_source
 from experiments.engine.evaluation import Evaluation
 from experiments.engine.harvest import harvest
+from experiments.engine.kernels import Weights
 from experiments.engine.language_model import LanguageModel
 from experiments.engine.model_loading import open_language_model
 from experiments.engine.pace import Pace
 from experiments.engine.records import ModelLoaded, Progress, Record, Stage, StageFinished
 from experiments.engine.sae import Sae, SaeDescription, load_sae, save_sae
+from experiments.engine.threshold_fit import ThresholdFit
 from experiments.engine.training import ShouldCheckpoint, start_training, train
 from experiments.engine.windows import first_windows
 
@@ -110,11 +113,29 @@ class _Pipeline:
             yield from self._capture_first_segment(source, windows)
             state = start_training(self._config, source)
         yield from train(self._config, state, source, self._folder, self._should_checkpoint)
-        sae = self._save(state, model)
+        weights = yield from self._fitted(state, model, windows)
+        sae = self._save(state, weights, model)
         yield StageFinished(
             "training", {"weights_sha256": sha256_of(self._folder.weights), "steps": state.trainer.step}
         )
         return sae
+
+    def _fitted(
+        self, state: TrainingState, model: LanguageModel, windows: WindowSet
+    ) -> Generator[Record, None, Weights]:
+        """The weights for hidden states as the model has them, with their threshold where training left it open."""
+        architecture, weights = state.trainer.architecture, state.trainer.folded_weights()
+        if not architecture.has_fitted_threshold:
+            return weights
+        text = first_windows(windows.held_out, self._config.training.threshold_tokens)
+        fit, pace = ThresholdFit(architecture, weights, self._config.sae.k), Pace("training", *[text.text_tokens] * 2)
+        reading = Reading(self._config.place, norm_limit=state.norm_limit)
+        for (batch,) in capture_batches(model, text, [reading]):
+            fit.add(batch.states)
+            pace.advance(len(batch.states), len(batch.states))
+            if pace.due:
+                yield pace.report("fitting the threshold on held-out text")
+        return fit.fitted()
 
     def _capture_first_segment(self, source: CorpusSource, windows: WindowSet) -> Iterator[Record]:
         tokens = source.text_tokens(0)
@@ -135,7 +156,7 @@ class _Pipeline:
             },
         )
 
-    def _save(self, state: TrainingState, model: LanguageModel) -> Sae:
+    def _save(self, state: TrainingState, weights: Weights, model: LanguageModel) -> Sae:
         config = self._config
         description = SaeDescription(
             architecture=config.sae.architecture,
@@ -146,8 +167,10 @@ class _Pipeline:
             layer=config.layer,
             site=config.site,
             norm_limit=state.norm_limit,
+            output_site=config.sae.output_site,
+            expected_l0=state.trainer.last_l0,
         )
-        sae = Sae(state.trainer.folded_weights(), description)
+        sae = Sae(weights, description)
         save_sae(sae, self._folder)
         return sae
 

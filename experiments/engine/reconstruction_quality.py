@@ -26,7 +26,7 @@ class ReconstructionSums:
         return self._sum / max(1, self.tokens)
 
     def add(self, states: Tensor, code: SparseCode, reconstruction: Tensor) -> None:
-        """Takes hidden states and reconstructions [T, width], float32, and the code between them."""
+        """Takes hidden states and their reconstructions [T, width], float32, and the code that gave them."""
         if len(states) == 0:
             return
         lengths, rebuilt_lengths = states.norm(dim=1), reconstruction.norm(dim=1)
@@ -37,7 +37,7 @@ class ReconstructionSums:
         self._cosines += _total(dots / (lengths * rebuilt_lengths).clamp_min(1e-12))
         self._length_ratios += _total(rebuilt_lengths / lengths.clamp_min(1e-12))
         self._sum += states.cpu().double().sum(0)
-        self.firings += torch.bincount(code.indices[code.activations > 0], minlength=len(self.firings))
+        self.firings += code.firings()
         self._add_scatter(states)
 
     def quality(self, k: int) -> dict[str, float]:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 # What a stream of random numbers is for; keeps the streams of one seed apart.
-WINDOW_ORDER, STATE_ORDER, WEIGHTS = 0, 1, 2
+WINDOW_ORDER, STATE_ORDER, WEIGHTS, RESAMPLING = 0, 1, 2, 3
 
 
 @dataclass(frozen=True)

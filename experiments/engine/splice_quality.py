@@ -80,20 +80,28 @@ def _add_batch(model: LanguageModel, sae: Sae, batch: Windows, mean_state: Tenso
     text = torch.from_numpy(~batch.special)
     counted = text[:, :-1].to(model.device)
     targets = torch.from_numpy(batch.tokens[:, 1:].astype(np.int64)).to(model.device)[counted][:, None]
+    about = sae.description
     average = mean_state.to(model.device, torch.float32)
 
     def predictions(replace: Replacement | None) -> Tensor:
         """Log-probabilities [predictions, vocabulary]."""
         splice = None
         if replace is not None:
-            kept = _keeping_outliers(replace, sae.description.norm_limit)
-            splice = Splice(sae.description.layer, sae.description.site, kept, text)
+            kept = _keeping_outliers(replace, about.norm_limit)
+            splice = Splice(about.layer, about.output_place.site, kept, text)
+        return model.logits(batch.tokens, splice)[:, :-1][counted].log_softmax(-1)
+
+    def reconstructed() -> Tensor:
+        """A transcoder reads another site than it replaces, and there is no outlier among what it does not read."""
+        if about.output_site is None:
+            return predictions(lambda states: _reconstruct(sae, states))
+        splice = Splice(about.layer, about.output_site, lambda states: _reconstruct(sae, states), text, about.site)
         return model.logits(batch.tokens, splice)[:, :-1][counted].log_softmax(-1)
 
     def loss_of(log_probabilities: Tensor) -> float:
         return -float(log_probabilities.gather(1, targets).cpu().double().sum())
 
-    clean, spliced = predictions(None), predictions(lambda states: _reconstruct(sae, states))
+    clean, spliced = predictions(None), reconstructed()
     if not sums.predictions:  # a check of the machinery, so one batch is enough
         sums.identity_gap = abs(loss_of(predictions(lambda states: states)) - loss_of(clean)) / max(1, len(targets))
     sums.predictions += len(targets)
@@ -105,7 +113,7 @@ def _add_batch(model: LanguageModel, sae: Sae, batch: Windows, mean_state: Tenso
 
 
 def _reconstruct(sae: Sae, states: Tensor) -> Tensor:
-    return sae.reconstruct(states.flatten(0, 1)).view_as(states)
+    return sae.reconstruct(states.flatten(0, 1)).view(*states.shape[:2], -1)
 
 
 def _keeping_outliers(replace: Replacement, norm_limit: float) -> Replacement:

@@ -1,8 +1,7 @@
-"""One training step of a TopK SAE, and everything that changes from step to step.
+"""One training step of an SAE of any architecture, and everything that changes from step to step.
 
-Recipe: Gao et al. 2024 (arXiv:2406.04093), with the scaling of the learning rate of their section 3. Loss: the squared
-error summed over the width and averaged over the batch, of inputs with mean squared norm one; so it is close to the
-share of variance that is not explained.
+Recipe: Gao et al. 2024 (arXiv:2406.04093). Loss: the squared error summed over the width and averaged over the batch,
+of targets with mean squared norm one; so it is close to the share of variance that is not explained.
 """
 
 from __future__ import annotations
@@ -10,14 +9,19 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from experiments.engine import kernels
+from experiments.engine.architectures import Batch, StepResult, architecture_of
 from experiments.engine.config import SaeConfig, TrainingConfig
-from experiments.engine.input_statistics import InputStatistics
-from experiments.engine.kernels import Adam, SparseCode, Weights
-from experiments.engine.segments import WEIGHTS, random_numbers
+from experiments.engine.dead_features import auxiliary_gradients, resample_
+from experiments.engine.input_statistics import InputStatistics, Scales
+from experiments.engine.kernels import Adam, Code, DenseCode, Weights
+from experiments.engine.processes import ALONE, Processes
+from experiments.engine.schedules import scheduled_learning_rate
+from experiments.engine.segments import RESAMPLING, WEIGHTS, random_numbers
 
 # The mean squared error of inputs of mean squared norm one starts below one; this is beyond any recovery.
 DIVERGED_LOSS = 100.0
@@ -36,47 +40,61 @@ class StepOutcome:
     """What one step saw, on its batch and before its update."""
 
     loss: float
+    penalty: float
     auxiliary_loss: float
     gradient_norm: float
     learning_rate: float
     explained_variance: float
     l0: float
-
-
-def default_learning_rate(n_features: int) -> float:
-    """2e-4 / sqrt(n_features / 2^14): the scaling law that Gao et al. 2024 fitted."""
-    return float(2e-4 / math.sqrt(n_features / 2**14))
-
-
-def scheduled_learning_rate(config: TrainingConfig, n_features: int, step: int) -> float:
-    """Linear warm-up over the first share of the steps, constant, linear decay towards zero over the last share."""
-    peak = config.learning_rate or default_learning_rate(n_features)
-    warmup = (step + 1) / max(1.0, config.warmup_share * config.steps)
-    decay = (config.steps - step) / max(1.0, config.decay_share * config.steps)
-    return peak * min(1.0, warmup, decay)
+    resampled: int
 
 
 def initial_weights(sae: SaeConfig, statistics: InputStatistics, seed: int) -> Weights:
-    """Random unit decoder rows, encoder equal to the decoder, no encoder bias, b_dec at the inputs' median.
+    """Random unit decoder rows, encoder equal to the decoder, no encoder bias, b_dec at the targets' median.
 
+    A transcoder, whose decoder lives in another space, draws an encoder of its own and begins with the inputs centred.
     Drawn on the CPU with numpy's generator, so that every device starts from the same weights.
     """
-    centre = statistics.centre
-    drawn = random_numbers(seed, WEIGHTS).standard_normal((sae.n_features, len(centre)), dtype="float32")
-    decoder = torch.from_numpy(drawn).clone()  # numpy aligns less, and kernels round differently at odd addresses
-    kernels.normalise_rows_(decoder)
-    decoder = decoder.to(centre.device)
-    return Weights(decoder.clone(), torch.zeros(sae.n_features, device=centre.device), decoder, centre.clone())
+    width, output_width = len(statistics.mean), len(statistics.centre)
+    device = statistics.centre.device
+    random = random_numbers(seed, WEIGHTS)
+    decoder = _random_rows(random, sae.n_features, output_width).to(device)
+    if sae.is_transcoder:
+        encoder = _random_rows(random, sae.n_features, width).to(device)
+        bias = -(encoder @ statistics.mean)
+    else:
+        encoder, bias = decoder.clone(), torch.zeros(sae.n_features, device=device)
+    skip = torch.zeros(output_width, width, device=device) if sae.skip else None
+    weights = Weights(encoder, bias, decoder, statistics.centre.clone(), skip=skip)
+    architecture = architecture_of(sae)
+    extra = architecture.extra_weights(architecture.pre_activations(statistics.inputs, weights))
+    return weights._replace(**extra)
 
 
 class Trainer:
-    """The weights, Adam's moments and the firing record of an SAE in training."""
+    """The weights, Adam's moments and the firing record of an SAE in training.
 
-    def __init__(self, sae: SaeConfig, config: TrainingConfig, weights: Weights, scale: float, step: int = 0) -> None:
-        self.weights, self.scale, self.step = weights, scale, step
+    `parts` says in how many parts the pre-activations of a batch are computed: more need less memory, and give the same
+    step. `processes` are those among which the tokens of every batch are shared out.
+    """
+
+    def __init__(
+        self,
+        sae: SaeConfig,
+        config: TrainingConfig,
+        weights: Weights,
+        scales: Scales,
+        *,
+        step: int = 0,
+        seed: int = 0,
+        processes: Processes = ALONE,
+    ) -> None:
+        self.weights, self.scales, self.step, self.parts = weights, scales, step, 1
+        self.architecture = architecture_of(sae)
+        self.last_l0 = float(sae.k)
         self.tokens_since_fired = torch.zeros(sae.n_features, dtype=torch.int64, device=weights.decoder.device)
         self.adam = Adam(weights, config.adam_beta1, config.adam_beta2, config.adam_epsilon)
-        self._sae, self._config = sae, config
+        self._sae, self._config, self._seed, self._processes = sae, config, seed, processes
         self._aux_k = config.aux_k or max(1, weights.decoder.shape[1] // 2)
         self._pre_activations = torch.empty(0, device=weights.decoder.device)
 
@@ -85,58 +103,150 @@ class Trainer:
         return float(self._dead().float().mean())
 
     def folded_weights(self) -> Weights:
-        """The weights for hidden states as the model has them: the scale goes into the biases.
+        """The weights for hidden states as the model has them: the scales are folded in.
 
-        With x' = scale x, TopK and ReLU commute with a positive factor, so f' / scale solves the unscaled problem.
+        With x' = s x and y' = r y, all architectures commute with a positive factor of their pre-activations, so
+        f = f' / r solves the unscaled problem with W_enc s / r, and biases and thresholds / r.
         """
-        encoder, encoder_bias, decoder, decoder_bias = self.weights
-        return Weights(encoder, encoder_bias / self.scale, decoder, decoder_bias / self.scale)
+        weights, ratio, output = self.weights, self.scales.input / self.scales.output, self.scales.output
+        by_output = {
+            name: weight / output
+            for name, weight in weights.present().items()
+            if name in ("encoder_bias", "decoder_bias", "threshold", "magnitude_bias")
+        }
+        skip = None if weights.skip is None else weights.skip * ratio
+        return weights._replace(encoder=weights.encoder * ratio, skip=skip, **by_output)
 
     @torch.no_grad()
-    def train_on(self, hidden_states: Tensor) -> StepOutcome:
-        """One step on unscaled float32 hidden states [T, width]. Raises TrainingDiverged before it would do harm."""
-        inputs = hidden_states * self.scale
-        pre = kernels.pre_activations(inputs, self.weights, out=self._buffer(len(inputs)))
-        code = kernels.select_top_k(pre, self._sae.k)
-        miss = kernels.decode(code, self.weights) - inputs  # [T, width]
-        loss = float(miss.square().sum(1).mean())
+    def train_on(self, inputs: Tensor, targets: Tensor | None = None) -> StepOutcome:
+        """One step on unscaled float32 hidden states [T, W] (and [T, W']). Raises TrainingDiverged before it does harm.
+
+        Out of memory on a GPU, the pre-activations are computed in two parts from then on; once.
+        """
+        batch = self._batch(inputs, inputs if targets is None else targets)
+        try:
+            code, auxiliary = self._select(batch)
+        except torch.OutOfMemoryError:
+            if self.parts > 1:
+                raise
+            self.parts, self._pre_activations = 2, torch.empty(0, device=inputs.device)
+            code, auxiliary = self._select(batch)
+        result = self.architecture.step(batch, code, self.weights)
+        loss, penalty, fired, variance = self._sums(batch, result)
         self._refuse_divergence(loss)
 
-        gradients = kernels.gradients(inputs, code, self.weights, miss * (2 / len(miss)))
-        auxiliary_loss = self._revive_dead_features(gradients, pre, inputs, -miss)
+        auxiliary_loss = 0.0
+        if auxiliary is not None:
+            auxiliary_loss = self._add_auxiliary(result, batch, auxiliary)
+        gradients = self._settled(result)
         kernels.remove_parallel_part(gradients.decoder, self.weights.decoder)
         gradient_norm = kernels.clip_(gradients, self._config.clip_norm)
         self._refuse_divergence(gradient_norm, largest=math.inf)
 
         learning_rate = scheduled_learning_rate(self._config, self._sae.n_features, self.step)
         self.adam.update(gradients, learning_rate)
-        kernels.normalise_rows_(self.weights.decoder)
-        self._record_firing(code)
+        self.architecture.adjust(self.weights, fired)
+        self._record_firing(result.code, batch.tokens)
+        self.last_l0 = fired
+        resampled = self._resample_if_due(batch, result)
         self.step += 1
-        fired = int(code.activations.count_nonzero()) / len(inputs)
-        explained = _explained_variance(inputs, loss)
-        return StepOutcome(loss, auxiliary_loss, gradient_norm, learning_rate, explained, fired)
+        explained = 1 - loss / variance if variance > 0 else 0.0
+        return StepOutcome(loss, penalty, auxiliary_loss, gradient_norm, learning_rate, explained, fired, resampled)
 
-    def _buffer(self, tokens: int) -> Tensor:
-        """Room for the pre-activations [T, N], kept from step to step: fresh pages cost more than the sums in them."""
-        if len(self._pre_activations) != tokens:
-            self._pre_activations = torch.empty(tokens, self._sae.n_features, device=self.weights.decoder.device)
-        return self._pre_activations
+    def _batch(self, inputs: Tensor, targets: Tensor) -> Batch:
+        """The scaled tokens of this process."""
+        mine = self._processes.share(len(inputs))
+        scaled = inputs[mine] * self.scales.input
+        return Batch(scaled, scaled if targets is inputs else targets[mine] * self.scales.output, len(inputs))
+
+    def _select(self, batch: Batch) -> tuple[Code, kernels.SparseCode | None]:
+        """Encode and select: the code of the step, and that of the dead features which explain what it misses."""
+        parts = torch.chunk(batch.inputs, self.parts)
+        pre = self._pre(parts[0])
+        cutoff, candidates = 0.0, self.architecture.candidates(pre, batch.tokens)
+        if candidates is not None:
+            others = [self.architecture.candidates(self._pre(part), batch.tokens) for part in parts[1:]]
+            found = torch.cat([candidates, *(values for values in others if values is not None)])
+            cutoff = self.architecture.cutoff(self._processes.gathered(found), batch.tokens)
+        dead = self._dead_to_revive()
+        codes: list[Code] = []
+        auxiliary: list[kernels.SparseCode] = []
+        for number, part in enumerate(parts):
+            if len(parts) > 1 and (number > 0 or candidates is not None):
+                pre = self._pre(part)
+            codes.append(self.architecture.select(pre, self.weights, cutoff))
+            if dead is not None:
+                auxiliary.append(kernels.keep_largest_per_token_of(pre, dead, self._aux_k))
+        return _joined(codes), kernels.concatenated(auxiliary) if auxiliary else None
+
+    def _pre(self, inputs: Tensor) -> Tensor:
+        """Pre-activations [T, N], in memory kept from step to step: fresh pages cost more than the sums in them."""
+        if len(self._pre_activations) != len(inputs):
+            self._pre_activations = torch.empty(len(inputs), self._sae.n_features, device=inputs.device)
+        return self.architecture.pre_activations(inputs, self.weights, out=self._pre_activations)
 
     def _dead(self) -> Tensor:
         return self.tokens_since_fired >= self._config.dead_after
 
-    def _revive_dead_features(self, gradients: Weights, pre: Tensor, inputs: Tensor, residual: Tensor) -> float:
+    def _dead_to_revive(self) -> Tensor | None:
+        if self.architecture.revival != "auxiliary loss" or self._config.aux_k_coefficient == 0:
+            return None
         dead = self._dead().nonzero().squeeze(1)
-        if len(dead) == 0 or self._config.aux_k_coefficient == 0:
-            return 0.0
-        return kernels.add_auxiliary_gradients(
-            gradients, pre, inputs, residual, self.weights, dead, self._aux_k, self._config.aux_k_coefficient
-        )
+        return dead if len(dead) else None
 
-    def _record_firing(self, code: SparseCode) -> None:
-        self.tokens_since_fired += len(code.indices)
-        self.tokens_since_fired[code.indices[code.activations > 0]] = 0
+    def _sums(self, batch: Batch, result: StepResult) -> tuple[float, float, float, float]:
+        """Over all tokens of the step: mean squared error, mean penalty, mean L0, and the variance of the targets."""
+        squares = torch.stack(
+            [
+                result.miss.square().sum(),
+                torch.as_tensor(result.penalty * batch.tokens, device=result.miss.device),
+                result.code.firings().sum().to(result.miss.dtype),
+                batch.targets.square().sum(),
+            ]
+        )
+        self._processes.sum_(squares)
+        total = batch.targets.sum(0)
+        self._processes.sum_(total)
+        loss, penalty, fired, square = (float(number) / batch.tokens for number in squares)
+        return loss, penalty, fired, square - float((total / batch.tokens).square().sum())
+
+    def _add_auxiliary(self, result: StepResult, batch: Batch, code: kernels.SparseCode) -> float:
+        spread = self._processes.spread(result.miss, batch.tokens)
+        if not spread > 0:
+            return 0.0
+        coefficient = self._config.aux_k_coefficient / spread
+        found = auxiliary_gradients(self.architecture, batch, code, -result.miss, self.weights, coefficient)
+        for name in ("encoder", "encoder_bias", "decoder"):
+            getattr(result.gradients, name).add_(getattr(found.gradients, name))
+        squares = found.miss.square().sum()
+        self._processes.sum_(squares)
+        return float(squares) / batch.tokens / spread
+
+    def _settled(self, result: StepResult) -> Weights:
+        for gradient in result.gradients.present().values():
+            self._processes.sum_(gradient)
+        if result.sparsity is not None:
+            self._processes.sum_(result.sparsity)
+        return self.architecture.settled(result, self.weights)
+
+    def _record_firing(self, code: Code, tokens: int) -> None:
+        fired = code.firings()
+        self._processes.sum_(fired)
+        self.tokens_since_fired += tokens
+        self.tokens_since_fired[fired > 0] = 0
+
+    def _resample_if_due(self, batch: Batch, result: StepResult) -> int:
+        every = round(self._config.resample_share * self._config.steps)
+        is_due = every > 0 and self.step > 0 and self.step % every == 0 and self.step < self._config.steps * 2 // 3
+        if self.architecture.revival != "resampling" or not is_due:
+            return 0
+        dead = self._dead().nonzero().squeeze(1)
+        if len(dead):
+            inputs, miss = self._processes.gathered(batch.inputs), self._processes.gathered(result.miss)
+            resample_(self.weights, dead, inputs, miss, random_numbers(self._seed, RESAMPLING, self.step))
+            self.adam.forget(dead)
+            self.tokens_since_fired[dead] = 0
+        return len(dead)
 
     def _refuse_divergence(self, value: float, largest: float = DIVERGED_LOSS) -> None:
         if not math.isfinite(value):
@@ -145,7 +255,14 @@ class Trainer:
             raise TrainingDiverged(self.step, f"the error is {value:,.0f} times the size of the hidden states")
 
 
-def _explained_variance(inputs: Tensor, loss: float) -> float:
-    """1 - E|x - x^|^2 / (E|x|^2 - |E x|^2) on one batch; 0 where the inputs do not vary."""
-    variance = float((inputs - inputs.mean(0)).square().sum(1).mean())
-    return 1 - loss / variance if variance > 0 else 0.0
+def _random_rows(random: np.random.Generator, rows: int, width: int) -> Tensor:
+    """Rows of length one [rows, width]. A clone, because numpy aligns less, and kernels round differently then."""
+    drawn = torch.from_numpy(random.standard_normal((rows, width), dtype="float32")).clone()
+    kernels.normalise_rows_(drawn)
+    return drawn
+
+
+def _joined(codes: list[Code]) -> Code:
+    if len(codes) == 1:
+        return codes[0]
+    return kernels.concatenated([code.firing() if isinstance(code, DenseCode) else code for code in codes])

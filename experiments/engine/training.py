@@ -38,17 +38,21 @@ class SegmentSource(Protocol):
 
     @property
     def hidden_states(self) -> Tensor:
-        """The captured segment, float32 [T, width]; the same for the same segment, always."""
+        """The captured segment, float32 [T, W]; the same for the same segment, always."""
+
+    @property
+    def further(self) -> tuple[Tensor, ...]:
+        """The hidden states of the same tokens that a transcoder reconstructs, [T, W']; none for an autoencoder."""
 
 
 def start_training(config: ExperimentConfig, source: SegmentSource) -> TrainingState:
     """The state before the first step, from the first segment, which `source` has captured."""
     states = source.hidden_states
-    order = torch.from_numpy(shuffled(len(states), config.seed, Position()))
-    statistics = measure(states[order])
-    trainer = Trainer(
-        config.sae, config.training, initial_weights(config.sae, statistics, config.seed), statistics.scale
-    )
+    order = torch.from_numpy(shuffled(len(states), config.order_seed, Position())).to(states.device)
+    inputs = states[order]
+    statistics = measure(inputs, source.further[0][order] if source.further else inputs)
+    weights = initial_weights(config.sae, statistics, config.seed)
+    trainer = Trainer(config.sae, config.training, weights, statistics.scales, seed=config.seed)
     return TrainingState(trainer, Position(), source.norm_limit)
 
 
@@ -100,15 +104,16 @@ class _Training:
 
     def _train_on_segment(self) -> Iterator[Record]:
         states, batch_tokens = self.source.hidden_states, self.config.training.batch_tokens
-        order = torch.from_numpy(shuffled(len(states), self.config.seed, self.state.position)).to(states.device)
+        targets = self.source.further[0] if self.source.further else None
+        order = torch.from_numpy(shuffled(len(states), self.config.order_seed, self.state.position)).to(states.device)
         for batch in range(self.state.position.batch, batches_in(len(states), batch_tokens)):
             if self.state.position.step >= self.config.training.steps:
                 return
             chosen = order[batch * batch_tokens : (batch + 1) * batch_tokens]
-            yield from self._step(states[chosen])
+            yield from self._step(states[chosen], None if targets is None else targets[chosen])
 
-    def _step(self, hidden_states: Tensor) -> Iterator[Record]:
-        outcome = self.state.trainer.train_on(hidden_states)
+    def _step(self, hidden_states: Tensor, targets: Tensor | None) -> Iterator[Record]:
+        outcome = self.state.trainer.train_on(hidden_states, targets)
         self.state = replace(self.state, position=self.state.position.after_batch())
         self.pace.advance(self.config.training.batch_tokens)
         step = self.state.position.step
@@ -121,6 +126,7 @@ class _Training:
     def _measurement(self, outcome: StepOutcome) -> Measurement:
         values = {
             "loss": outcome.loss,
+            "penalty": outcome.penalty,
             "auxiliary_loss": outcome.auxiliary_loss,
             "explained_variance": outcome.explained_variance,
             "l0": outcome.l0,

@@ -147,6 +147,7 @@ class _Checklist:
     def check_numbers(self, request: ExperimentRequest, context_length: int) -> dict[str, Any]:
         """Every number of the request within its bounds; what was left out gets its default."""
         given = {name: getattr(request, name) for name in BOUNDS if hasattr(request, name)}
+        del given["learning_rate"]
         if given["context_length"] in (None, ""):
             given["context_length"] = context_length
         if given["batch_tokens"] in (None, ""):

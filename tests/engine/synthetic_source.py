@@ -35,6 +35,7 @@ class SyntheticSource:
     states_per_segment: int = 700
     norm_limit: float = 1e9
     captured: int | None = None
+    further: tuple[Tensor, ...] = ()
 
     def capture(self, segment: int) -> Iterator[int]:
         self.captured = segment

@@ -12,7 +12,6 @@ from experiments.engine.analysis import PromptError, PromptLens
 from experiments.engine.artifacts import ArtifactError, ExperimentFolder
 from experiments.engine.config import CorpusConfig, ExperimentConfig, ModelConfig, Place
 from experiments.engine.kernels import Weights
-from experiments.engine.model_loading import DtypeName
 from experiments.engine.sae import Sae, SaeDescription, save_sae
 from tests.engine.tiny_models import CONTEXT, WIDTH, save_tiny_model
 
@@ -40,8 +39,8 @@ def lens(folder: ExperimentFolder, model_path: Path) -> PromptLens:
     return load(folder, model_path)
 
 
-def load(folder: ExperimentFolder, model_path: Path, dtype: DtypeName = "float32") -> PromptLens:
-    config = ExperimentConfig(ModelConfig("local", "tiny", dtype=dtype), CorpusConfig("builtin", "builtin"), LAYER)
+def load(folder: ExperimentFolder, model_path: Path) -> PromptLens:
+    config = ExperimentConfig(ModelConfig("local", "tiny"), CorpusConfig("builtin", "builtin"), LAYER)
     return PromptLens.load(folder, config, model_path=str(model_path))
 
 
@@ -101,19 +100,6 @@ def test_prompt_that_the_vocabulary_drops_gets_a_sentence(lens: PromptLens, monk
     monkeypatch.setattr(lens._model.tokenizer, "encode", lambda _: [np.empty(0, np.int32)])
     with pytest.raises(PromptError, match="no token for any part"):
         lens.read("☃")
-
-
-def test_lens_on_a_model_in_half_precision_reads_much_the_same(
-    lens: PromptLens, folder: ExperimentFolder, model_path: Path
-) -> None:
-    half = load(folder, model_path, "bfloat16")
-    assert half._model is not lens._model
-    assert half._sae.weights.decoder.dtype == torch.float32
-    for exact, near in zip(lens.read(PROMPT, K).tokens, half.read(PROMPT, K).tokens, strict=True):
-        assert near.special == exact.special
-        if not exact.special:
-            assert near.relative_error == pytest.approx(exact.relative_error, rel=0.05)
-            assert near.features[0].activation == pytest.approx(exact.features[0].activation, rel=0.1)
 
 
 def test_lenses_on_one_model_share_it(lens: PromptLens, folder: ExperimentFolder, model_path: Path) -> None:

@@ -54,13 +54,6 @@ def test_a_deeper_layer_takes_longer() -> None:
     assert estimated(replace(CONFIG, layer=3)).seconds > estimated(replace(CONFIG, layer=0)).seconds
 
 
-def test_wide_heads_need_more_memory() -> None:
-    wide = replace(CARD, heads_width=2 * CARD.width)
-    heads = replace(CONFIG, site="attn_heads")
-    assert estimate(heads, wide, 2).memory_bytes > estimate(heads, CARD, 2).memory_bytes
-    assert estimate(CONFIG, wide, 2) == estimate(CONFIG, CARD, 2)
-
-
 def test_a_model_of_unknown_size_is_judged_by_its_file() -> None:
     assert estimate(CONFIG, replace(CARD, parameters=None), 2).memory_bytes > 0
 

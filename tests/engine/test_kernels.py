@@ -1,133 +1,110 @@
-"""Every kernel against plain autograd over dense matrices, in float64."""
+"""Every operation on a sparse code against the same on a dense one, and those against plain matrices."""
 
 from __future__ import annotations
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import Tensor
 
 from experiments.engine import kernels
-from experiments.engine.kernels import Adam, SparseCode, Weights
+from experiments.engine.kernels import Adam, DenseCode, SparseCode, Weights
+from tests.engine.random_sae import as_dense, random_states, random_weights
 
 SHAPES = [(1, 3, 2, 1), (17, 5, 40, 4), (64, 16, 64, 8), (33, 8, 12, 12)]  # tokens, width, features, k
 
 
-def random_weights(width: int, features: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> Weights:
-    generator = torch.Generator().manual_seed(seed)
-
-    def normal(*shape: int) -> Tensor:
-        return torch.randn(*shape, generator=generator, dtype=dtype)
-
-    weights = Weights(normal(features, width), normal(features) * 0.1, normal(features, width), normal(width))
-    kernels.normalise_rows_(weights.decoder)
-    return weights
+def pre_activations(states: Tensor, weights: Weights) -> Tensor:
+    return kernels.pre_activations(states, weights.encoder, weights.encoder_bias)
 
 
-def random_states(tokens: int, width: int, seed: int = 1, dtype: torch.dtype = torch.float64) -> Tensor:
-    return torch.randn(tokens, width, generator=torch.Generator().manual_seed(seed), dtype=dtype)
-
-
-def dense_features(states: Tensor, weights: Weights, k: int) -> Tensor:
-    """TopK written with a full matrix of features, so that autograd knows all of it."""
-    pre = (states - weights.decoder_bias) @ weights.encoder.T + weights.encoder_bias
+@pytest.mark.parametrize(("tokens", "width", "features", "k"), SHAPES)
+def test_the_largest_per_token_are_kept(tokens: int, width: int, features: int, k: int) -> None:
+    pre = pre_activations(random_states(tokens, width), random_weights(width, features))
     kept = torch.zeros_like(pre).scatter(1, pre.topk(k, dim=1).indices, 1.0)
-    return pre.relu() * kept
+    code = kernels.keep_largest_per_token(pre, k)
+    torch.testing.assert_close(as_dense(code), pre.relu() * kept)
+    assert bool((code.activations > 0).all())
 
 
-def dense_reconstruction(states: Tensor, weights: Weights, k: int) -> Tensor:
-    return dense_features(states, weights, k) @ weights.decoder + weights.decoder_bias
+def test_what_is_above_a_threshold_is_kept() -> None:
+    pre, thresholds = random_states(20, 12), torch.linspace(-1, 2, 12, dtype=torch.float64)
+    torch.testing.assert_close(as_dense(kernels.keep_above(pre, thresholds)), pre * (pre > thresholds))
 
 
-def as_dense(code: SparseCode, features: int) -> Tensor:
-    empty = torch.zeros(len(code.indices), features, dtype=code.activations.dtype)
-    return empty.scatter_add(1, code.indices, code.activations)
+@pytest.mark.parametrize("shift", [3.0, -3.0])
+def test_a_relu_is_dense_while_it_is_not_sparse(shift: float) -> None:
+    pre = random_states(40, 30) + shift
+    code = kernels.keep_all_above_zero(pre)
+    assert isinstance(code, DenseCode if shift > 0 else SparseCode)
+    torch.testing.assert_close(as_dense(code), pre.relu())
 
 
-def encode(states: Tensor, weights: Weights, k: int) -> SparseCode:
-    return kernels.select_top_k(kernels.pre_activations(states, weights), k)
+@given(st.integers(1, 40), st.integers(1, 50), st.integers(0, 400), st.integers(0, 5))
+def test_the_largest_values_of_a_batch(tokens: int, features: int, count: int, seed: int) -> None:
+    pre = random_states(tokens, features, seed=seed).round(decimals=1)  # with ties
+    expected = pre[pre > 0].sort(descending=True).values[:count]
+    torch.testing.assert_close(kernels.largest_values(pre, count), expected)
+
+
+def test_the_largest_values_when_a_sample_misleads() -> None:
+    pre = torch.full((61, 61), 0.5, dtype=torch.float64)
+    pre.view(-1)[::61] = 9.0  # exactly what the sample sees
+    assert kernels.largest_values(pre, 2_000).tolist() == [9.0] * 61 + [0.5] * 1_939
+
+
+def codes(tokens: int, width: int, features: int, k: int) -> tuple[SparseCode, DenseCode]:
+    pre = pre_activations(random_states(tokens, width), random_weights(width, features))
+    sparse = kernels.keep_largest_per_token(pre, k)
+    dense = as_dense(sparse)
+    return sparse, DenseCode(dense, dense > 0)
 
 
 @pytest.mark.parametrize(("tokens", "width", "features", "k"), SHAPES)
-def test_encoding_and_decoding_agree_with_dense_matrices(tokens: int, width: int, features: int, k: int) -> None:
-    states, weights = random_states(tokens, width), random_weights(width, features)
-    code = encode(states, weights, k)
-    torch.testing.assert_close(as_dense(code, features), dense_features(states, weights, k))
-    torch.testing.assert_close(kernels.decode(code, weights), dense_reconstruction(states, weights, k))
+def test_sparse_and_dense_codes_agree(tokens: int, width: int, features: int, k: int) -> None:
+    sparse, dense = codes(tokens, width, features, k)
+    decoder, rows = random_weights(width, features).decoder, random_states(tokens, width, seed=3)
+    by_feature = random_states(1, features, seed=4)[0]
+    torch.testing.assert_close(sparse.decode(decoder), dense.decode(decoder))
+    torch.testing.assert_close(as_dense(sparse, sparse.pulls(decoder, rows)), dense.pulls(decoder, rows))
+    pulls, values = dense.pulls(decoder, rows), sparse.pulls(decoder, rows)
+    torch.testing.assert_close(sparse.sum_by_feature(rows, values), dense.sum_by_feature(rows, pulls))
+    torch.testing.assert_close(sparse.total_by_feature(values), dense.total_by_feature(pulls))
+    assert torch.equal(sparse.firings(), dense.firings())
+    spread = dense.taking_part(dense.spread(by_feature).expand(tokens, features))
+    torch.testing.assert_close(as_dense(sparse, sparse.spread(by_feature)), spread)
+    torch.testing.assert_close(as_dense(dense.firing()), dense.activations)
 
 
-@pytest.mark.parametrize(("tokens", "width", "features", "k"), SHAPES)
-def test_gradients_agree_with_autograd(tokens: int, width: int, features: int, k: int) -> None:
-    states, weights = random_states(tokens, width), random_weights(width, features)
-    leaves = Weights(*(weight.clone().requires_grad_() for weight in weights))
-    (dense_reconstruction(states, leaves, k) - states).square().sum(1).mean().backward()
-
-    code = encode(states, weights, k)
-    error = 2 * (kernels.decode(code, weights) - states) / tokens
-    found = kernels.gradients(states, code, weights, error)
-
-    for name, gradient, leaf in zip(Weights._fields, found, leaves, strict=True):
-        torch.testing.assert_close(gradient, leaf.grad, rtol=1e-5, atol=1e-9, msg=lambda text, n=name: f"{n}: {text}")
+def test_rows_that_are_not_contiguous() -> None:
+    sparse, dense = codes(20, 6, 10, 3)
+    rows = random_states(20, 12)[:, ::2]
+    torch.testing.assert_close(
+        sparse.sum_by_feature(rows, sparse.activations), dense.sum_by_feature(rows, dense.activations)
+    )
 
 
-def test_gradients_of_states_that_are_not_contiguous() -> None:
-    wide, weights = random_states(20, 12), random_weights(6, 10)
-    states = wide[:, ::2]
-    code = encode(states, weights, 3)
-    error = kernels.decode(code, weights) - states
-    found = kernels.gradients(states, code, weights, error)
-    expected = kernels.gradients(states.contiguous(), code, weights, error.contiguous())
-    for left, right in zip(found, expected, strict=True):
-        torch.testing.assert_close(left, right)
+def test_a_code_in_which_nothing_fires() -> None:
+    code = kernels.keep_above(torch.full((4, 6), -1.0, dtype=torch.float64), 0.0)
+    decoder, rows = random_weights(3, 6).decoder, random_states(4, 3)
+    assert code.decode(decoder).tolist() == [[0.0] * 3] * 4
+    assert code.pulls(decoder, rows).tolist() == []
+    assert code.sum_by_feature(rows, code.activations).tolist() == [[0.0] * 3] * 6
+    assert code.firings().tolist() == [0] * 6
 
 
-def test_a_feature_below_zero_gets_no_gradient() -> None:
-    weights = random_weights(4, 6)
-    weights.encoder_bias.fill_(-1e6)
-    states = random_states(9, 4)
-    code = encode(states, weights, 2)
-    found = kernels.gradients(states, code, weights, torch.ones_like(states))
-    assert code.activations.count_nonzero() == 0
-    assert found.encoder.count_nonzero() == found.decoder.count_nonzero() == 0
-    torch.testing.assert_close(found.decoder_bias, torch.full((4,), 9.0, dtype=torch.float64))
+def test_codes_of_consecutive_tokens_as_one() -> None:
+    pre = random_states(11, 9)
+    parts = [kernels.keep_above(part, 0.5) for part in torch.split(pre, 4)]
+    torch.testing.assert_close(as_dense(kernels.concatenated(parts)), as_dense(kernels.keep_above(pre, 0.5)))
 
 
-def auxiliary_loss(states: Tensor, residual: Tensor, weights: Weights, dead: Tensor, k: int) -> Tensor:
-    """The definition, dense; b_dec is a constant in it."""
-    pre = (states - weights.decoder_bias.detach()) @ weights.encoder.T + weights.encoder_bias
-    alive = torch.ones(len(weights.encoder), dtype=torch.bool)
-    alive[dead] = False
-    masked = pre.relu().masked_fill(alive, 0.0)
-    kept = torch.zeros_like(masked).scatter(1, masked.topk(min(k, len(dead)), dim=1).indices, 1.0)
-    spread = (residual - residual.mean(0)).square().sum(1).mean()
-    return (residual - (masked * kept) @ weights.decoder).square().sum(1).mean() / spread
-
-
-@pytest.mark.parametrize("dead_count", [1, 4, 30])
-def test_auxiliary_gradients_agree_with_autograd(dead_count: int) -> None:
-    states, residual, weights = random_states(25, 8), random_states(25, 8, seed=7), random_weights(8, 40)
-    dead = torch.randperm(40, generator=torch.Generator().manual_seed(3))[:dead_count]
-    leaves = Weights(*(weight.clone().requires_grad_() for weight in weights))
-    loss = auxiliary_loss(states, residual, leaves, dead, k=4)
-    (loss / 32).backward()
-
-    found = Weights(*map(torch.zeros_like, weights))
-    pre = kernels.pre_activations(states, weights)
-    value = kernels.add_auxiliary_gradients(found, pre, states, residual, weights, dead, k=4, coefficient=1 / 32)
-
-    assert value == pytest.approx(loss.item())
-    torch.testing.assert_close(found.encoder, leaves.encoder.grad, rtol=1e-5, atol=1e-9)
-    torch.testing.assert_close(found.encoder_bias, leaves.encoder_bias.grad, rtol=1e-5, atol=1e-9)
-    torch.testing.assert_close(found.decoder, leaves.decoder.grad, rtol=1e-5, atol=1e-9)
-    assert found.decoder_bias.count_nonzero() == 0
-
-
-def test_a_residual_without_spread_asks_nothing_of_dead_features() -> None:
-    states, weights = random_states(5, 4), random_weights(4, 6)
-    found = Weights(*map(torch.zeros_like, weights))
-    dead, pre = torch.arange(6), kernels.pre_activations(states, weights)
-    loss = kernels.add_auxiliary_gradients(found, pre, states, torch.zeros_like(states), weights, dead, 2, 1 / 32)
-    assert loss == 0.0
-    assert found.encoder.count_nonzero() == 0
+def test_entries_that_do_not_fire_are_left_out() -> None:
+    code = kernels.keep_above(random_states(9, 7), 0.0)
+    silenced = code.with_activations(code.activations * (code.features % 2))
+    assert as_dense(silenced.firing()).equal(as_dense(silenced))
+    assert bool((silenced.firing().activations > 0).all())
 
 
 def test_the_parallel_part_of_the_decoder_gradient_is_gone() -> None:
@@ -137,23 +114,24 @@ def test_the_parallel_part_of_the_decoder_gradient_is_gone() -> None:
 
 
 def test_clipping_bounds_the_joint_norm_and_leaves_small_gradients_alone() -> None:
-    large, small = random_weights(4, 8), Weights(*(0.001 * weight for weight in random_weights(4, 8)))
-    before = [weight.clone() for weight in small]
+    large, small = random_weights(4, 8), random_weights(4, 8).map(lambda weight: 0.001 * weight)
+    before = small.map(torch.clone)
     norm = kernels.clip_(large, 1.0)
     kernels.clip_(small, 1.0)
     assert norm > 1.0
-    assert torch.cat([g.flatten() for g in large]).norm() == pytest.approx(1.0)
-    assert all(torch.equal(left, right) for left, right in zip(small, before, strict=True))
+    assert torch.cat([g.flatten() for g in large.present().values()]).norm() == pytest.approx(1.0)
+    assert all(small.present()[name].equal(weight) for name, weight in before.present().items())
 
 
 def test_adam_follows_its_formula() -> None:
     weights, gradients = random_weights(3, 4), random_weights(3, 4, seed=5)
-    start = [weight.clone() for weight in weights]
+    start = weights.map(torch.clone).present()
     adam = Adam(weights, beta1=0.9, beta2=0.99, epsilon=1e-8)
     for _ in range(2):
         adam.update(gradients, learning_rate=0.01)
-    for weight, before, gradient in zip(weights, start, gradients, strict=True):
-        expected = before - 2 * 0.01 * gradient / (gradient.abs() + 1e-8)  # a constant gradient: both moments are exact
+    for name, weight in weights.present().items():
+        gradient = gradients.present()[name]
+        expected = start[name] - 2 * 0.01 * gradient / (gradient.abs() + 1e-8)  # constant: both moments are exact
         torch.testing.assert_close(weight, expected, rtol=1e-6, atol=1e-9)
 
 
@@ -166,9 +144,19 @@ def test_adam_continues_from_restored_moments_bit_for_bit() -> None:
     first = Adam(random_weights(3, 4, dtype=torch.float32), 0.9, 0.999, 1e-8)
     for gradient in gradients[:2]:
         first.update(gradient, 0.01)
-    second = Adam(Weights(*(weight.clone() for weight in first.weights)), 0.9, 0.999, 1e-8)
-    second.restore(2, [m.clone() for m in first.first_moments], [m.clone() for m in first.second_moments])
+    second = Adam(first.weights.map(torch.clone), 0.9, 0.999, 1e-8)
+    second.restore(2, first.first_moments.map(torch.clone), first.second_moments.map(torch.clone))
     for gradient in gradients[2:]:
         second.update(gradient, 0.01)
 
-    assert all(torch.equal(left, right) for left, right in zip(through.weights, second.weights, strict=True))
+    found = second.weights.present()
+    assert all(found[name].equal(weight) for name, weight in through.weights.present().items())
+
+
+def test_features_that_begin_anew_have_no_past() -> None:
+    adam = Adam(random_weights(3, 5), 0.9, 0.999, 1e-8)
+    adam.update(random_weights(3, 5, seed=2), 0.01)
+    adam.forget(torch.tensor([1, 4]))
+    assert adam.first_moments.encoder[[1, 4]].count_nonzero() == 0
+    assert adam.first_moments.encoder[[0, 2, 3]].count_nonzero() == 9
+    assert adam.first_moments.decoder_bias.count_nonzero() == 3

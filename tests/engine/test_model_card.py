@@ -45,14 +45,6 @@ def test_card_of_a_plain_model(tmp_path: Path) -> None:
     assert card.weights_bytes == (tmp_path / "model.safetensors").stat().st_size
 
 
-def test_heads_are_as_wide_as_the_config_says(tmp_path: Path) -> None:
-    stated = {"num_attention_heads": 16, "head_dim": 128, "num_hidden_layers": 2, "hidden_size": 1_024, "vocab_size": 9}
-    card = read_model_card(model_folder(tmp_path, stated))
-    assert (card.width_at("attn_heads"), card.width_at("attn_out")) == (2_048, 1_024)
-    unstated = read_model_card(model_folder(tmp_path, {**stated, "head_dim": None}))
-    assert unstated.width_at("attn_heads") == 1_024
-
-
 def test_parameters_are_counted_by_block_over_all_shards(tmp_path: Path) -> None:
     model_folder(tmp_path, LLAMA | {"num_hidden_layers": 2}, weights=False)
     write_weights(tmp_path / "model-1.safetensors", {"h.0.attn.weight": [4, 4], "h.1.attn.weight": [4, 4]})

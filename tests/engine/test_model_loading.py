@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import AlbertConfig, AutoModel, AutoModelForCausalLM, AutoModelForMaskedLM, LlamaForCausalLM
+from transformers import AlbertConfig, AutoModel, AutoModelForMaskedLM
 
 from experiments.engine.config import ModelConfig, Place
 from experiments.engine.language_model import ModelRefused
-from experiments.engine.model_loading import DtypeName, load_language_model, open_language_model
+from experiments.engine.model_loading import load_language_model, open_language_model
 from tests.engine.tiny_models import LAYERS, VOCABULARY, WIDTH, save_tiny_model
 
 
@@ -40,42 +40,6 @@ def test_opening_a_local_model_asks_nobody(tmp_path: Path) -> None:
     with pytest.raises(StopIteration) as end:
         next(opening)
     assert end.value.value.card.name == "tiny"
-
-
-def test_sharded_weights_are_the_same_model(tmp_path: Path) -> None:
-    whole, sharded = save_tiny_model(tmp_path / "whole", "llama"), save_tiny_model(tmp_path / "sharded", "llama")
-    (sharded / "model.safetensors").unlink()
-    AutoModelForCausalLM.from_pretrained(whole).save_pretrained(sharded, max_shard_size="30KB")
-    assert len(list(sharded.glob("*.safetensors"))) > 2
-    tokens = torch.tensor([[5, 6, 7]])
-    assert torch.equal(load_language_model(sharded).logits(tokens), load_language_model(whole).logits(tokens))
-    next(iter(sharded.glob("*-00002-of-*.safetensors"))).unlink()
-    with pytest.raises(ModelRefused, match=r"incomplete: the weights file model-00002-of-\d+\.safetensors is missing"):
-        load_language_model(sharded, name="sharded")
-
-
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
-def test_model_is_loaded_in_the_dtype_of_its_config(tmp_path: Path, dtype: DtypeName) -> None:
-    opening = open_language_model(ModelConfig("local", "tiny", dtype=dtype), str(save_tiny_model(tmp_path, "gpt2")))
-    with pytest.raises(StopIteration) as end:
-        next(opening)
-    module = end.value.value._module
-    assert {parameter.dtype for parameter in module.parameters()} == {getattr(torch, dtype)}
-
-
-@pytest.mark.parametrize(
-    ("dtype", "sentence"),
-    [("float16", "tiny cannot run in float16 on cpu; choose float32 instead."), ("float32", "a few tokens of text")],
-)
-def test_dtype_that_the_device_cannot_compute_in_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dtype: DtypeName, sentence: str
-) -> None:
-    def not_implemented(*_: object, **__: object) -> None:
-        raise RuntimeError("\"addmm_impl_cpu_\" not implemented for 'Half'")
-
-    monkeypatch.setattr(LlamaForCausalLM, "forward", not_implemented)
-    with pytest.raises(ModelRefused, match=sentence):
-        load_language_model(save_tiny_model(tmp_path, "llama"), name="tiny", dtype=dtype)
 
 
 def _lose_a_tensor(folder: Path) -> None:

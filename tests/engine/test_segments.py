@@ -66,12 +66,14 @@ def test_the_geometric_median_has_the_least_summed_distance() -> None:
 
 def test_inputs_are_scaled_to_a_mean_square_norm_of_one() -> None:
     states = 7 + 3 * torch.randn(500, 6, generator=torch.Generator().manual_seed(1))
-    statistics = measure(states)
-    assert (states * statistics.scale).square().sum(1).mean().item() == pytest.approx(1.0, rel=1e-5)
-    torch.testing.assert_close(statistics.centre, geometric_median(states) * statistics.scale, rtol=1e-3, atol=1e-4)
+    statistics = measure(states, states)
+    assert (states * statistics.scales.input).square().sum(1).mean().item() == pytest.approx(1.0, rel=1e-5)
+    torch.testing.assert_close(
+        statistics.centre, geometric_median(states) * statistics.scales.output, rtol=1e-3, atol=1e-4
+    )
 
 
 def test_hidden_states_that_are_all_zero_do_not_divide_by_zero() -> None:
-    statistics = measure(torch.zeros(10, 4))
-    assert statistics.scale > 0
+    statistics = measure(torch.zeros(10, 4), torch.ones(10, 4))
+    assert statistics.scales.input > 0
     assert statistics.centre.isfinite().all()

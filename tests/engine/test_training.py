@@ -19,7 +19,8 @@ from experiments.engine.checkpoints import TrainingState, load_checkpoint
 from experiments.engine.config import ExperimentConfig
 from experiments.engine.records import Checkpointed, Measurement, Progress, Record
 from experiments.engine.sae import Sae, SaeDescription, load_sae, save_sae
-from experiments.engine.trainer import TrainingDiverged, scheduled_learning_rate
+from experiments.engine.schedules import scheduled_learning_rate
+from experiments.engine.trainer import TrainingDiverged
 from experiments.engine.training import start_training, train
 from tests.engine.synthetic_source import WIDTH, SyntheticSource, planted_directions, planted_states, small_config
 
@@ -201,7 +202,7 @@ def test_divergence_stops_with_its_step_and_keeps_the_last_checkpoint(tmp_path: 
     last = [record for record in records if isinstance(record, Checkpointed)][-1]
     state = load_checkpoint(last.name, last.sha256, config, folder, "cpu")
     assert failure.value.step == last.step == 5
-    assert all(weight.isfinite().all() for weight in state.trainer.weights)
+    assert all(weight.isfinite().all() for weight in state.trainer.weights.present().values())
 
 
 def test_dead_features_are_revived(tmp_path: Path) -> None:
@@ -249,7 +250,7 @@ def test_saved_weights_work_on_unscaled_hidden_states(tmp_path: Path) -> None:
     save_sae(sae, ExperimentFolder(tmp_path))
     loaded = load_sae(ExperimentFolder(tmp_path))
 
-    scale = state.trainer.scale
+    scale = state.trainer.scales.input
     scaled = replace(sae, weights=state.trainer.weights)
     torch.testing.assert_close(loaded.reconstruct(states), scaled.reconstruct(states * scale) / scale)
     assert loaded.description == sae.description

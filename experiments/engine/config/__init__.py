@@ -1,0 +1,47 @@
+"""What an experiment is told to do: frozen dataclasses that are their own documentation, and the rules they keep.
+
+Every choice is a field with its default, unit, bounds and source; forms, API schemas, the command line and the admin
+are made from `SETTINGS`, which lists them. No torch.
+"""
+
+from experiments.engine.config.choices import ARCHITECTURES, SCHEDULES, SITES
+from experiments.engine.config.experiment import (
+    CorpusConfig,
+    ExperimentConfig,
+    ModelConfig,
+    Place,
+    SaeConfig,
+    StartConfig,
+    TrainingConfig,
+    as_json,
+    default_batch_tokens,
+)
+from experiments.engine.config.setting import Choice, ConfigError, Setting
+from experiments.engine.config.settings import BOUNDS, SETTINGS
+from experiments.engine.config.validation import SAFE_NAME, validate
+
+# How many activations the harvest sorts at a time, about: 32 MB that take a fraction of a second.
+ACTIVATIONS_AT_ONCE = 2_000_000
+
+__all__ = [
+    "ACTIVATIONS_AT_ONCE",
+    "ARCHITECTURES",
+    "BOUNDS",
+    "SAFE_NAME",
+    "SCHEDULES",
+    "SETTINGS",
+    "SITES",
+    "Choice",
+    "ConfigError",
+    "CorpusConfig",
+    "ExperimentConfig",
+    "ModelConfig",
+    "Place",
+    "SaeConfig",
+    "Setting",
+    "StartConfig",
+    "TrainingConfig",
+    "as_json",
+    "default_batch_tokens",
+    "validate",
+]

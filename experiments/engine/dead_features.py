@@ -1,0 +1,71 @@
+"""Features that have stopped firing: how they are brought back.
+
+TopK and its kin let dead features explain what the others leave (the auxiliary loss of Gao et al. 2024). Where nothing
+but a feature's own activation gives it a gradient (ReLU, Gated, JumpReLU), dead features begin anew where the error is
+large (resampling, Bricken et al. 2023).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from experiments.engine import kernels
+from experiments.engine.architectures import Architecture, Batch
+from experiments.engine.kernels import SparseCode, Weights
+
+# A new feature's encoder has this share of the mean length of the others, so that it does not fire everywhere at once.
+ENCODER_SHARE = 0.2
+
+
+class AuxiliaryResult(NamedTuple):
+    """The gradients of the auxiliary loss, and e^ - e [T, W']."""
+
+    gradients: Weights
+    miss: Tensor
+
+
+def auxiliary_gradients(
+    architecture: Architecture, batch: Batch, code: SparseCode, residual: Tensor, weights: Weights, coefficient: float
+) -> AuxiliaryResult:
+    """The gradients of coefficient * E|e - e^|^2, e the `residual` x - x^ [T, W'] as a constant.
+
+    e^ = sum of the `code` of dead features without b_dec, which gets no gradient of its own (Gao et al. 2024,
+    arXiv:2406.04093, appendix A.2; the caller has divided the coefficient by E|e - E e|^2). As sparse as the code.
+    """
+    miss = code.decode(weights.decoder).sub_(residual)
+    error = miss * (2 * coefficient / batch.tokens)
+    pulls = code.pulls(weights.decoder, error)
+    return AuxiliaryResult(architecture.gradients(batch, code, pulls, error, weights), miss)
+
+
+def resample_(weights: Weights, dead: Tensor, inputs: Tensor, miss: Tensor, random: np.random.Generator) -> None:
+    """Gives the `dead` features [D] new directions, in place: what is missing at tokens drawn by squared error.
+
+    `inputs` [T, W] and `miss` = x^ - x [T, W'] are of one batch. Decoder rows become the missing direction, encoder
+    rows the same one (of a transcoder, which reads another space, that of the input), with `ENCODER_SHARE` of the mean
+    length of the others; thresholds become the others' mean, all other numbers of a feature zero.
+    """
+    squares = miss.square().sum(1).double().cpu().numpy()
+    shares = squares / squares.sum() if squares.sum() > 0 else np.full(len(squares), 1 / len(squares))
+    tokens = torch.from_numpy(random.choice(len(shares), size=len(dead), p=shares)).to(dead.device)
+    alive = torch.ones(weights.n_features, dtype=torch.bool, device=dead.device)
+    alive[dead] = False
+    length = weights.encoder[alive].norm(dim=1).mean() if bool(alive.any()) else torch.ones((), device=dead.device)
+    directions = -miss[tokens]
+    kernels.normalise_rows_(directions)
+    weights.decoder[dead] = directions
+    if inputs.shape == miss.shape:
+        read = directions
+    else:
+        read = inputs[tokens] - inputs.mean(0)
+        kernels.normalise_rows_(read)
+    weights.encoder[dead] = read * (ENCODER_SHARE * length)
+    for name, weight in weights.present().items():
+        if name == "threshold":
+            weight[dead] = weight[alive].mean() if bool(alive.any()) else weight.mean()
+        elif name in ("encoder_bias", "magnitude_log_scale", "magnitude_bias"):
+            weight[dead] = 0

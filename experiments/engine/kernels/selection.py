@@ -1,0 +1,67 @@
+"""Encode and select: from hidden states to the features that take part."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from experiments.engine.kernels.codes import Code, DenseCode, SparseCode
+
+# Above this share of entries whole matrices are faster than gathers, on processors and GPUs alike.
+DENSE_SHARE = 1 / 16
+# One of so many pre-activations is looked at to guess where the largest ones begin.
+SAMPLE_STRIDE = 61
+
+
+def pre_activations(inputs: Tensor, encoder: Tensor, bias: Tensor, out: Tensor | None = None) -> Tensor:
+    """inputs [T, W] times encoder^T [N, W], plus bias [N]: [T, N], written into `out` where that is given.
+
+    On a GPU the product is taken in bfloat16, whose tensor cores are many times as fast; sums are in float32.
+    """
+    if inputs.device.type == "cuda":
+        product = inputs.bfloat16() @ encoder.bfloat16().T
+        return torch.add(product, bias, out=out)
+    return torch.addmm(bias, inputs, encoder.T, out=out)
+
+
+def keep_largest_per_token(pre: Tensor, k: int) -> SparseCode:
+    """ReLU of the k largest pre-activations [T, N] of every token; those that are not positive do not take part."""
+    values, features = torch.topk(pre, k, dim=1, sorted=False)
+    starts = torch.arange(len(pre) + 1, device=pre.device) * k
+    return SparseCode(features.flatten(), values.relu_().flatten(), starts, pre.shape[1]).firing()
+
+
+def keep_largest_per_token_of(pre: Tensor, chosen: Tensor, k: int) -> SparseCode:
+    """The same among the `chosen` features [D] only."""
+    code = keep_largest_per_token(pre[:, chosen], min(k, len(chosen)))
+    return SparseCode(chosen[code.features], code.activations, code.starts, pre.shape[1])
+
+
+def keep_above(pre: Tensor, threshold: Tensor | float) -> SparseCode:
+    """The pre-activations [T, N] above `threshold` ([N] or one number)."""
+    tokens, features = (pre > threshold).nonzero(as_tuple=True)
+    starts = torch.searchsorted(tokens, torch.arange(len(pre) + 1, device=pre.device))
+    return SparseCode(features, pre[tokens, features], starts, pre.shape[1])
+
+
+def keep_all_above_zero(pre: Tensor) -> Code:
+    """ReLU: the pre-activations [T, N] above zero, as a dense code while there are many of them."""
+    part = pre > 0
+    if int(part.count_nonzero()) > DENSE_SHARE * pre.numel():
+        return DenseCode(pre * part, part)
+    return keep_above(pre, 0.0)
+
+
+def largest_values(pre: Tensor, count: int) -> Tensor:
+    """The `count` largest positive values of `pre` [T, N], largest first; fewer where fewer are positive.
+
+    A guess from a sample narrows the search to about twice as many values, which are then sorted: sorting all of them
+    would cost more than the encoder. When the guess was too high, everything positive is searched.
+    """
+    sample = pre.flatten()[::SAMPLE_STRIDE]
+    wanted = min(len(sample), 2 * count // SAMPLE_STRIDE + 16)
+    guess = max(float(sample.kthvalue(len(sample) - wanted + 1).values), 0.0)
+    found = pre[pre > guess]
+    if len(found) < count and guess > 0:
+        found = pre[pre > 0]
+    return found.sort(descending=True).values[:count]
