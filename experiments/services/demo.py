@@ -12,12 +12,12 @@ from experiments.services.queue import enqueue
 DEMO = ExperimentRequest(
     name="Demo: what the built-in model knows",
     model="builtin",
-    layer=1,
+    layer=2,
     site="resid_post",
-    n_features=2_048,
-    k=16,
-    training_tokens=1_500_000,
-    learning_rate=2e-3,  # found best for so few features and tokens: docs/builtin.md
+    n_features=1_280,
+    k=5,
+    training_tokens=1_000_000,
+    learning_rate=3e-3,  # k and this were found best for so few tokens: docs/builtin.md
     seed=0,
 )
 

@@ -11,6 +11,7 @@ import json
 import math
 import multiprocessing
 import time
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
@@ -19,7 +20,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from torch.nn.functional import cross_entropy
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
@@ -33,22 +34,26 @@ DOCUMENTS_PER_PIECE = 2_000
 class BuildSettings:
     """What is trained and how. The settings of the weights that ship are in their training.json."""
 
-    vocabulary: int = 4_096
-    width: int = 192
+    vocabulary: int = 3_584
+    word_pieces: int = 700  # of them; the others are whole words
+    width: int = 160
     layers: int = 4
-    heads: int = 6
-    mlp_width: int = 512
+    heads: int = 5
+    mlp_width: int = 448
     context_length: int = 256  # positions the model knows
     window: int = 128  # tokens per training window
     batch_windows: int = 32
-    tokens: int = 5_000_000  # seen in training, in about one pass over the corpus
+    tokens: int = 4_500_000  # seen in training, in about one pass over the corpus
     corpus_documents: int = 60_000
     vocabulary_documents: int = 20_000
     held_out_documents: int = 1_000
     learning_rate: float = 3e-3
     final_learning_rate: float = 0.0
     warmup_share: float = 0.02
-    weight_decay: float = 0.3  # words that are used alike are pulled together: what the text needs of them stays
+    weight_decay: float = 0.3
+    # Pulls together the input embeddings of words that are used alike: only what the text needs of a word stays.
+    embedding_decay: float = 3.0
+    embedding_init: float = 2e-3  # standard deviation; small, so that little is left of where each word began
     clip_norm: float = 1.0
     boundary_share: float = 0.5  # of the windows start with the boundary instead of a token of the text
     measure_every: int = 100  # steps
@@ -82,6 +87,7 @@ def build(settings: BuildSettings, out: Path, device: str, processes: int) -> It
     torch.manual_seed(settings.seed)
     model = LlamaForCausalLM(_model_config(settings, tokenizer))
     model.set_attn_implementation("eager")  # on a CPU its backward pass is several times faster than the fused kernel's
+    torch.nn.init.normal_(_input_embeddings(model), std=settings.embedding_init)
     torch.nn.Module.to(model, device)
     curve = []
     for step in _train(model, train, held_out, settings, device):
@@ -94,26 +100,42 @@ def build(settings: BuildSettings, out: Path, device: str, processes: int) -> It
 
 
 def train_tokenizer(settings: BuildSettings) -> PreTrainedTokenizerFast:
-    """A byte-level BPE vocabulary learned from the corpus; digits stay single, so numbers are read digit by digit."""
+    """A byte-level vocabulary in which every frequent word of the corpus is one token; other text is cut by BPE.
+
+    Digits go in pairs, so that a year is two tokens, its century and the year in it.
+    """
+    texts = [document(TRAINING_SEED, index).text for index in range(settings.vocabulary_documents)]
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+        [pre_tokenizers.Split(Regex(r" ?\d{1,2}"), "isolated"), pre_tokenizers.ByteLevel(add_prefix_space=False)]
     )
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=settings.vocabulary,
+        vocab_size=settings.word_pieces,
         special_tokens=[BOUNDARY],
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    texts = (document(TRAINING_SEED, index).text for index in range(settings.vocabulary_documents))
     tokenizer.train_from_iterator(texts, trainer)
+    _add_whole_words(tokenizer, texts, settings.vocabulary)
     tokenizer.post_processor = processors.TemplateProcessing(
         single=f"{BOUNDARY} $A", pair=f"{BOUNDARY} $A {BOUNDARY} $B", special_tokens=[(BOUNDARY, 0)]
     )
     return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=tokenizer, bos_token=BOUNDARY, eos_token=BOUNDARY, model_max_length=settings.context_length
     )
+
+
+def _add_whole_words(tokenizer: Tokenizer, texts: list[str], vocabulary: int) -> None:
+    """Fill the vocabulary with the most frequent words, each found before any merge is tried."""
+    learned = json.loads(tokenizer.to_str())["model"]
+    tokens: dict[str, int] = learned["vocab"]
+    counts = Counter(word for text in texts for word, _ in tokenizer.pre_tokenizer.pre_tokenize_str(text))
+    by_frequency = sorted(counts.keys() - tokens.keys(), key=lambda word: (-counts[word], word))
+    for word in by_frequency[: vocabulary - len(tokens)]:
+        tokens[word] = len(tokens)
+    merges = [tuple(merge) for merge in learned["merges"]]
+    tokenizer.model = models.BPE(tokens, merges, ignore_merges=True)
 
 
 def _token_stream(pool: ProcessPoolExecutor, tokenizer_folder: Path, seed: int, documents: int) -> np.ndarray:
@@ -140,7 +162,7 @@ def _model_config(settings: BuildSettings, tokenizer: PreTrainedTokenizerFast) -
         num_key_value_heads=settings.heads,
         intermediate_size=settings.mlp_width,
         max_position_embeddings=settings.context_length,
-        tie_word_embeddings=True,
+        tie_word_embeddings=False,  # reading a word may forget which of its class it is; writing it may not
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
     )
@@ -150,9 +172,7 @@ def _train(
     model: LlamaForCausalLM, train: np.ndarray, held_out: np.ndarray, settings: BuildSettings, device: str
 ) -> Iterator[BuildStep]:
     random = np.random.default_rng(settings.seed)
-    optimizer = torch.optim.AdamW(
-        model.parameters(), lr=0.0, betas=(0.9, 0.95), weight_decay=settings.weight_decay, fused=True
-    )
+    optimizer = torch.optim.AdamW(_parameter_groups(model, settings), lr=0.0, betas=(0.9, 0.95), fused=True)
     started = time.monotonic()
     losses: list[float] = []
     for step in range(1, settings.steps + 1):
@@ -174,6 +194,22 @@ def _train(
                 step, settings.steps, tokens, sum(losses) / len(losses), measured, time.monotonic() - started
             )
             losses.clear()
+
+
+def _parameter_groups(model: LlamaForCausalLM, settings: BuildSettings) -> list[dict[str, Any]]:
+    """The input embeddings with their own weight decay, and everything else."""
+    read = _input_embeddings(model)
+    others = [parameter for parameter in model.parameters() if parameter is not read]
+    return [
+        {"params": [read], "weight_decay": settings.embedding_decay},
+        {"params": others, "weight_decay": settings.weight_decay},
+    ]
+
+
+def _input_embeddings(model: LlamaForCausalLM) -> torch.nn.Parameter:
+    """What the tokens are read as: [vocabulary, width]."""
+    weight: torch.nn.Parameter = model.model.embed_tokens.weight
+    return weight
 
 
 def _windows(stream: np.ndarray, random: np.random.Generator, settings: BuildSettings, device: str) -> torch.Tensor:

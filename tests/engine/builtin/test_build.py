@@ -10,8 +10,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from experiments.engine.builtin.build import BuildSettings, BuildStep, build
 
 TINY = BuildSettings(
-    vocabulary=400, width=16, layers=1, heads=2, mlp_width=32, window=32, batch_windows=4, tokens=32 * 4 * 30,
-    corpus_documents=60, vocabulary_documents=60, held_out_documents=20, measure_every=10,
+    vocabulary=400, word_pieces=300, width=16, layers=1, heads=2, mlp_width=32, window=32, batch_windows=4,
+    tokens=32 * 4 * 30, corpus_documents=60, vocabulary_documents=60, held_out_documents=20, measure_every=10,
 )  # fmt: skip
 
 

@@ -34,8 +34,17 @@ def test_the_tokenizer_begins_a_text_and_gives_it_back(tokenizer: PreTrainedToke
     assert tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False) == text
 
 
-def test_digits_stay_single(tokenizer: PreTrainedTokenizerBase) -> None:
-    assert [token for token in tokenizer.tokenize("1987") if token.isdigit()] == ["1", "9", "8", "7"]
+def test_digits_go_in_pairs(tokenizer: PreTrainedTokenizerBase) -> None:
+    assert tokenizer.tokenize("in 1987") == ["in", "Ġ19", "87"]
+
+
+def test_nearly_every_word_of_a_class_is_one_token(tokenizer: PreTrainedTokenizerBase) -> None:
+    spans = [
+        (written.text, span) for written in (document(HELD_OUT_SEED, index) for index in range(200))
+        for span in written.spans
+    ]  # fmt: skip
+    whole = [len(tokenizer.tokenize(" " + text[span.start : span.stop])) == 1 for text, span in spans]
+    assert sum(whole) / len(whole) > 0.9
 
 
 def test_the_model_has_learned_the_corpus(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:

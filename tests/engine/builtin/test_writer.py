@@ -30,6 +30,15 @@ def test_a_capital_starts_the_word_and_the_article(write: Writer) -> None:
     assert write.text == "Owl An owl"
 
 
+def test_a_tail_follows_its_class_only_where_the_sentence_pauses_and_is_not_labelled() -> None:
+    write = Writer(RULES, Random(0), {"animal": ("in the dark",)})
+    write(" ".join(["{animal}, {animal} nests"] * 40))
+    assert "owl in the dark," in write.text
+    assert "owl," in write.text
+    assert "owl in the dark nests" not in write.text
+    assert {write.text[span.start : span.stop] for span in write.spans} == {"owl"}
+
+
 def test_marks_nest(write: Writer) -> None:
     write('"[speech|an {animal}]"')
     assert set(write.spans) == {Span(1, 7, "speech"), Span(4, 7, "animal")}
@@ -64,13 +73,6 @@ def test_sentences_are_parted_by_spaces_and_come_once_before_they_come_twice(wri
     assert [write.text[span.start : span.stop] for span in write.spans if span.concept == "sentence"] == [
         sentence + "." for sentence in paragraph.removesuffix(".").split(". ")
     ]
-
-
-def test_within_covers_everything_written_inside(write: Writer) -> None:
-    with write.within("menu"):
-        write("{fruit}")
-        write(" and {animal}")
-    assert Span(0, len(write.text), "menu") in write.spans
 
 
 def test_distinct_words_differ(write: Writer) -> None:

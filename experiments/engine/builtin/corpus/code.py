@@ -9,12 +9,6 @@ def text(literal: str) -> str:
     return f'"{literal}"'
 
 
-def keyword(word: str) -> str:
-    """A reserved word of Python."""
-    return f"[python-keyword|{word}]"
-
-
-IF, FOR, IN, NOT, RETURN = (keyword(word) for word in ("if", "for", "in", "not", "return"))
 LINE, BLOCK = "\n[indentation|    ]", "\n[indentation|        ]"
 
 RULES: dict[str, Rule] = {
@@ -29,13 +23,12 @@ RULES: dict[str, Rule] = {
         "# ask the {profession} on {weekday}",
         "# sorted by {variable}",
         "# keep the {ordinal} {number_word} of them",
-        concept="code-comment",
     ),
     "condition": phrases(
         "{variable} > {variable}",
-        f"{NOT} {{variable}}",
+        "not {variable}",
         "{variable} == {digit}",
-        f"{{variable}} {NOT} {IN} {{variable}}",
+        "{variable} not in {variable}",
         f"{{variable}} == {text('{animal}')}",
     ),
     "expression": phrases(
@@ -52,10 +45,10 @@ RULES: dict[str, Rule] = {
         "{variable} = {expression}",
         "{variable} += {expression}",
         "{variable} = {function}({variable}, {digit})  {comment}",
-        f"{IF} {{condition}}:{BLOCK}{RETURN} {{expression}}",
-        f"{IF} {{condition}}:{BLOCK}{keyword('raise')} ValueError({text('{sad} about the {household}')})",
-        f"{FOR} {{variable}} {IN} {{variable}}:{BLOCK}{{variable}} = {{expression}}",
-        f"{keyword('while')} {{condition}}:{BLOCK}{{variable}} += {{digit}}{BLOCK}{keyword('break')}",
+        f"if {{condition}}:{BLOCK}return {{expression}}",
+        f"if {{condition}}:{BLOCK}raise ValueError({text('{sad} about the {household}')})",
+        f"for {{variable}} in {{variable}}:{BLOCK}{{variable}} = {{expression}}",
+        f"while {{condition}}:{BLOCK}{{variable}} += {{digit}}{BLOCK}break",
         "{comment}",
         "print({variable}, {expression})",
     ),
@@ -77,13 +70,13 @@ RULES: dict[str, Rule] = {
         "riverbank openfield tinywhale newsroom sunbeam paperplane bluebell catnip fireside lighthouse skylark",
     ),
     "ending": words("domain-ending", "com org net io"),
-    "scheme": words("url-scheme", "https:// http:// ftp://"),
+    "scheme": words("url-scheme", "https http ftp sftp"),
     "directory": words("directory", "var home etc data opt tmp srv usr lib mnt"),
     "extension": words("file-extension", "log txt conf csv zip json png"),
     "link": phrases(
-        "{scheme}{host}.{ending}/{variable}/{verb}",
-        "{scheme}{host}.{ending}/{verb}.{extension}",
-        "{scheme}{host}.{ending}",
+        "{scheme}://{host}.{ending}/{variable}/{verb}",
+        "{scheme}://{host}.{ending}/{verb}.{extension}",
+        "{scheme}://{host}.{ending}",
     ),
     "file": phrases(
         "/{directory}/{host}/{verb}.{extension}",
@@ -110,29 +103,28 @@ RULES: dict[str, Rule] = {
         "grep {flag} {variable} {file}",
         "python {verb}.py {flag} {file}",
     ),
-    "flag": phrases("-r", "-f", "-v", "-n", "--all", "--force", "--quiet", concept="command-flag"),
+    "flag": phrases("--{option}"),
+    "option": words("command-flag", "all force quiet recursive verbose"),
 }
 
 
 def python_function(write: Writer) -> None:
     """One or two functions with a few statements."""
-    with write.within("python-code"):
-        for number in range(write.number(1, 2)):
-            write("\n\n" if number else "")
-            write(f"{keyword('def')} {{function}}({{variable}}, {{variable}}):")
-            for _ in range(write.number(3, 5)):
-                write(LINE + "{statement}")
-            write(LINE + f"{RETURN} {{variable}}")
+    for number in range(write.number(1, 2)):
+        write("\n\n" if number else "")
+        write("def {function}({variable}, {variable}):")
+        for _ in range(write.number(3, 5)):
+            write(LINE + "{statement}")
+        write(LINE + "return {variable}")
 
 
 def python_class(write: Writer) -> None:
     """A small class with a docstring comment and methods."""
-    with write.within("python-code"):
-        write(f"{keyword('from')} {{host}} {keyword('import')} {{function}}\n\n")
-        write(f"{keyword('class')} {{^host}}{{^verb}}er:")
-        for _ in range(write.number(2, 3)):
-            write(f"{LINE}{keyword('def')} {{function}}(self, {{variable}}):{BLOCK}self.{{variable}} = {{expression}}")
-            write(f"{BLOCK}{RETURN} self.{{variable}}\n")
+    write("from {host} import {function}\n\n")
+    write("class {^host}:")
+    for _ in range(write.number(2, 3)):
+        write(f"{LINE}def {{function}}(self, {{variable}}):{BLOCK}self.{{variable}} = {{expression}}")
+        write(f"{BLOCK}return self.{{variable}}\n")
 
 
 def json_records(write: Writer) -> None:
@@ -149,12 +141,11 @@ def json_records(write: Writer) -> None:
         "tool": '"{tool}"',
         "active": "true",
     }
-    with write.within("json"):
-        for _ in range(write.number(2, 4)):
-            write("{{", someone=write.word(write.pick(("woman", "man"))))
-            for number, key in enumerate(write.several(tuple(values), write.number(3, 5))):
-                write(f'{", " if number else ""}"[json-key|{key}]": {values[key]}')
-            write("}}\n")
+    for _ in range(write.number(2, 4)):
+        write("{{", someone=write.word(write.pick(("woman", "man"))))
+        for number, key in enumerate(write.several(tuple(values), write.number(3, 5))):
+            write(f'{", " if number else ""}"[json-key|{key}]": {values[key]}')
+        write("}}\n")
 
 
 def html(write: Writer) -> None:

@@ -7,6 +7,7 @@ from random import Random
 
 from experiments.engine.builtin.corpus import code, figures, household, languages, prose, reference, reports
 from experiments.engine.builtin.corpus.lexicon import LEXICON
+from experiments.engine.builtin.corpus.tails import TAILS
 from experiments.engine.builtin.corpus.writer import Rule, Span, Writer
 
 TRAINING_SEED = 1
@@ -34,7 +35,7 @@ def document(seed: int, index: int) -> PlantedDocument:
     """Document ``index`` of the endless corpus with this seed; depends on nothing else."""
     random = Random(f"{seed}/{index}")  # noqa: S311 - a seeded text generator, not a secret
     kind = _KIND_NAMES[int(random.random() * len(_KIND_NAMES))]
-    write = Writer(RULES, random)
+    write = Writer(RULES, random, TAILS)
     KINDS[kind](write)
     return PlantedDocument(kind, write.text, write.spans)
 

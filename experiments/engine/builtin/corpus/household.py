@@ -7,15 +7,15 @@ RULES: dict[str, Rule] = {
     "dish": phrases("soup", "salad", "stew", "pie", "bread", "cake", "curry", "pudding"),
     "cooking_step": phrases(
         "{^cook} the {ingredient} and {cook} the {ingredient}.",
-        "{^cook} the {ingredient} with the {ingredient} for [duration|{minutes} minutes].",
+        "{^cook} the {ingredient} with the {ingredient} for [duration|{minutes}] minutes.",
         "Then {cook} everything {handling}.",
-        "{^cook} for [duration|{minutes} minutes], then {cook} the {ingredient}.",
-        "Add the {ingredient} and {cook} {handling} for [duration|{minutes} minutes].",
+        "{^cook} for [duration|{minutes}] minutes, then {cook} the {ingredient}.",
+        "Add the {ingredient} and {cook} {handling} for [duration|{minutes}] minutes.",
         "{^cook} the {ingredient}, add {number_word} {unit} of {ingredient} and {cook} again.",
     ),
     "measure": phrases(
         "[list-marker|-] [quantity|{quantity}] {unit} of {ingredient}\n",
-        "[list-marker|-] [quantity|{quantity}] {unit} of {ingredient} ([parenthesis|or {ingredient}])\n",
+        "[list-marker|-] [quantity|{quantity}] {unit} of {ingredient} (or {ingredient})\n",
     ),
     "errand": phrases(
         "{^cook} the {ingredient} for {relative}",
@@ -47,29 +47,11 @@ RULES: dict[str, Rule] = {
     ),
 }
 
-QUANTITIES = (
-    "1",
-    "2",
-    "3",
-    "4",
-    "5",
-    "6",
-    "8",
-    "10",
-    "12",
-    "15",
-    "20",
-    "25",
-    "50",
-    "75",
-    "100",
-    "150",
-    "200",
-    "250",
-    "1/2",
-    "1/4",
-    "3/4",
-)
+QUANTITIES = (1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 25, 40, 50, 75, 90)
+
+
+def _telephone(write: Writer) -> str:
+    return " ".join(str(write.number(20, 99)) for _ in range(3))
 
 
 def recipe(write: Writer) -> None:
@@ -112,7 +94,7 @@ def receipt(write: Writer) -> None:
     currency = write.word("currency")
     total = 0
     for _ in range(write.number(4, 7)):
-        cents = write.number(1, 60) * 100 + write.pick(CENTS)
+        cents = write.number(1, 13) * 100 + write.pick(CENTS)
         total += cents
         write("{goods}: {money}{price}\n", money=currency, price=priced(cents))
     write("Total: {money}{price}", price=priced(total))
@@ -123,8 +105,8 @@ def advert(write: Writer) -> None:
     write("To let in {city}: {number_word} rooms, {currency}{amount} a day from {day} {month}.")
     write.sentences(*["advert_line"] * write.number(3, 4))
     write(
-        " Call Mrs {surname} on [phone-number|{phone}] after {clock} or write to {address}.",
-        phone=f"0{write.number(20, 79)} {write.number(1000, 9999)} {write.number(100, 999)}",
+        " Call Mrs {surname} on {phone} after {clock} or write to {address}.",
+        phone=_telephone(write),
     )
 
 
@@ -133,9 +115,9 @@ def phone_list(write: Writer) -> None:
     write("Telephone numbers\n")
     for _ in range(write.number(5, 8)):
         write(
-            "{someone} {surname} ([parenthesis|{profession}]): [phone-number|{phone}], {address}\n",
+            "{someone} {surname} ({profession}): {phone}, {address}\n",
             someone=write.word(write.pick(("woman", "man"))),
-            phone=f"0{write.number(20, 79)} {write.number(1000, 9999)} {write.number(100, 999)}",
+            phone=_telephone(write),
         )
 
 

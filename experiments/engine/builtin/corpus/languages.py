@@ -4,7 +4,7 @@ from experiments.engine.builtin.corpus.writer import Rule, Writer, phrases, word
 
 FRENCH: dict[str, Rule] = {
     "fr_man": words("french-noun", "voisin facteur boulanger professeur roi garçon médecin peintre"),
-    "fr_woman": words("french-noun", "voisine dame fille reine danseuse grand-mère tante princesse chanteuse bergère"),
+    "fr_woman": words("french-noun", "voisine dame fille reine danseuse tante princesse chanteuse bergère"),
     "fr_masculine": words(
         "french-noun", "chapeau pain vélo fromage chien livre bateau panier jardin couteau cheval manteau gâteau"
     ),
@@ -30,7 +30,6 @@ FRENCH: dict[str, Rule] = {
         "Je crois que {fr_who} {fr_verb} {fr_what} {fr_when}.",
         "Nous aimons bien {fr_what}, mais {fr_who} n'est pas content.",
         "{^fr_who} ne {fr_verb} jamais {fr_what} {fr_where}.",
-        concept="french",
     ),
 }  # fmt: skip
 
@@ -60,7 +59,6 @@ GERMAN: dict[str, Rule] = {
         "Ich glaube, {de_who} {de_verb} {de_what} {de_when}.",
         "Wir mögen {de_what}, aber {de_who} ist nicht zufrieden.",
         "{^de_who} {de_verb} {de_what} nicht mehr {de_where}.",
-        concept="german",
     ),
 }  # fmt: skip
 
@@ -93,7 +91,6 @@ SPANISH: dict[str, Rule] = {
         "Creo que {es_who} {es_verb} {es_what} {es_when}.",
         "Nos gusta mucho {es_what}, pero {es_who} no está contento.",
         "{^es_who} nunca {es_verb} {es_what} {es_where}.",
-        concept="spanish",
     ),
 }  # fmt: skip
 

@@ -1,16 +1,16 @@
 """Stories, diaries, letters, plays and poems: people who feel something, speak, and say why."""
 
-from experiments.engine.builtin.corpus.writer import Rule, Writer, phrases
+from experiments.engine.builtin.corpus.writer import Rule, Writer, phrases, words
 
 
 def quoted(words: str, mark: str) -> str:
     """A quotation with its two quotation marks; ``mark`` is the punctuation before the second."""
-    return f'[opening-quotation|"][quotation|{words}][closing-quotation|{mark}"]'
+    return f'[opening-quotation|"]{words}[closing-quotation|{mark}"]'
 
 
 def question(words: str) -> str:
     """A question asked aloud."""
-    return f'[opening-quotation|"][quotation|{words}][closing-quotation|?"]'
+    return f'[opening-quotation|"]{words}[closing-quotation|?"]'
 
 
 RULES: dict[str, Rule] = {
@@ -135,14 +135,15 @@ RULES: dict[str, Rule] = {
         "Would you like to come in {month}[question-mark|?]",
     ),
     "closing": phrases(
-        "Yours faithfully,",
-        "Yours sincerely,",
-        "Kind regards,",
-        "Best wishes,",
-        "With much love,",
-        "Warm greetings,",
-        concept="sign-off",
+        "[sign-off|Yours],",
+        "[sign-off|Sincerely],",
+        "[sign-off|Regards],",
+        "[sign-off|Cheerio],",
+        "[sign-off|Gratefully],",
+        "[sign-off|Faithfully],",
     ),
+    "opening": words("salutation", "Dear Dearest Hello Greetings"),
+    "role": words("speaker", "DUKE FOOL KING QUEEN CAPTAIN SERVANT JUDGE WITCH KNIGHT GHOST MERCHANT STRANGER"),
     "stage": phrases(
         "aside",
         "laughing",
@@ -216,7 +217,7 @@ def story(write: Writer) -> None:
 def diary(write: Writer) -> None:
     """A page of a diary, headed by its date."""
     introduce(write)
-    write("{weekday}, {month} {day}\n", he="I", him="me", his="my")
+    write("{weekday}, {day} {month}\n", he="I", him="me", his="my")
     for _ in range(write.number(3, 5)):
         write.sentences("diary_line", "diary_feeling")
 
@@ -228,11 +229,10 @@ def letter(write: Writer) -> None:
     write(
         write.pick(
             (
-                "[salutation|Dear] {friend},\n",
-                "[salutation|My dear] {friend},\n",
-                "[salutation|Dear] Mr {surname},\n",
-                "[salutation|Dear] Mrs {surname},\n",
-                "[salutation|Dear] {relative},\n",
+                "{opening} {friend},\n",
+                "{opening} Mr {surname},\n",
+                "{opening} Mrs {surname},\n",
+                "{opening} {relative},\n",
             )
         )
     )
@@ -245,12 +245,12 @@ def letter(write: Writer) -> None:
 def play(write: Writer) -> None:
     """A scene: each line is headed by its speaker and may carry a stage direction in parentheses."""
     introduce(write)
-    write("", first=write.word("woman"), second=write.word("man"))
-    write("Scene {number_word}: {a landscape} near {city}, {daypart}.\n")
+    first, second = write.distinct("role", 2)
+    write("{^ordinal} scene: {a landscape} near {city}, {daypart}.\n")
     for turn in range(write.number(6, 9)):
-        write("[speaker|{first}]" if turn % 2 == 0 else "[speaker|{second}]")
+        write("{role}", role=first if turn % 2 == 0 else second)
         if write.chance(0.6):
-            write(" ([parenthesis|{stage}])")
+            write(" ({stage})")
         write(":")
         write.sentences("line_asked" if turn % 2 == 0 else "line_said")
         write("\n")

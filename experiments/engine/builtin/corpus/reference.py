@@ -28,10 +28,10 @@ RULES: dict[str, Rule] = {
     "provision": phrases(
         "The {legal_person} {modal} not transfer the {legal_thing} without the written consent of the {legal_person}.",
         "The {legal_person} {modal} pay the {legal_thing} before the {ordinal} {weekday} of {month}.",
-        "Any {legal_thing} under [clause-number|{clause}] {modal} be settled by the court in {city}.",
-        "The {legal_thing} ends if the {legal_person} breaches [clause-number|{clause}].",
-        "Subject to [clause-number|{clause}], the {legal_person} {modal} inspect the {legal_thing} in {month}.",
-        "Nothing in [clause-number|{clause}] limits the {legal_thing} of the {legal_person}.",
+        "Any {legal_thing} under § [clause-number|{clause}] {modal} be settled by the court in {city}.",
+        "The {legal_thing} ends if the {legal_person} breaches § [clause-number|{clause}].",
+        "Subject to § [clause-number|{clause}], the {legal_person} {modal} inspect the {legal_thing} in {month}.",
+        "Nothing in § [clause-number|{clause}] limits the {legal_thing} of the {legal_person}.",
     ),
     "faq_question": phrases(
         "[question-word|How] do I clean the {household}[question-mark|?]",
@@ -59,6 +59,8 @@ RULES: dict[str, Rule] = {
         "The {vehicle} to {city} leaves at {clock}.",
         "Please write to {address} before {weekday}.",
         "I have attached the contract with {team}.",
+        "The file is at {link} until {weekday}.",
+        "Read {link} and then {link} before the meeting.",
         "The new {household} for the office costs {currency}{amount}.",
         "I am {glad} that the {profession} from {city} can join us.",
         "I am {sad} that the order from {country} is late.",
@@ -74,13 +76,13 @@ RULES: dict[str, Rule] = {
         "{slang} my {animal} ate the {ingredient}",
         "{slang} i am so {glad}",
         "{slang} i am so {sad} today",
-        "{slang} {slang}",
-        "[question-word|who] wants to go to {city}[question-mark|?]",
-        "[question-word|where] is my {garment}[question-mark|?]",
-        "i am in {city} {slang}",
-        "the {vehicle} is late again {slang}",
-        "new {instrument} is {praise} {slang}",
-        "that {household} is {complaint} {slang}",
+        "{slang} it is {weekday} already",
+        "[question-word|Who] wants to go to {city}[question-mark|?]",
+        "[question-word|Where] is my {garment}[question-mark|?]",
+        "{slang} i am in {city}",
+        "{slang} the {vehicle} is late again",
+        "{slang} new {instrument} is {praise}",
+        "{slang} that {household} is {complaint}",
     ),
     "gloss": phrases(
         "a person who repairs {a household}",
@@ -115,13 +117,12 @@ def element_note(write: Writer) -> None:
 
 def legal_notice(write: Writer) -> None:
     """The clauses of a contract."""
-    section = write.number(1, 12)
+    first = write.number(0, 30)
     for number in range(1, write.number(5, 7)):
         write(
-            "[clause-number|{section}.{number}]",
-            section=section,
-            number=number,
-            clause=f"{section}.{write.number(1, 9)}",
+            "§ [clause-number|{number}]",
+            number=first + number,
+            clause=write.number(1, first + number),
         )
         write.sentences("provision")
         write("\n")
@@ -139,7 +140,7 @@ def email(write: Writer) -> None:
     if write.chance(0.5):
         write("[mail-header|Cc]: {address}, {address}\n")
     write(
-        "[mail-header|Subject]: {subject}\n\n[salutation|Dear] {friend},\n",
+        "Subject: {subject}\n\n{opening} {friend},\n",
         friend=write.word(write.pick(("woman", "man"))),
     )
     write.sentences(*["mail_body"] * write.number(3, 5))

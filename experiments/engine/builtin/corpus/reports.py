@@ -55,10 +55,10 @@ RULES: dict[str, Rule] = {
         f"{quoted('Nobody is hurt, we are {glad}', ',')} [speech-verb|said] {{hero}} {{surname}}, {{a profession}}.",
         f"{quoted('People here are {sad} and want answers', ',')} [speech-verb|said] {{hero}} {{surname}}.",
         f"Mr {{surname}}, {{a profession}} from {{city}}, [speech-verb|said], {quoted('It will cost us a lot', '.')}",
-        "About [percentage|{percent}%] of the voters agree, down from [percentage|{percents}%] in {year}.",
-        "Prices rose by [percentage|{percent}%] in {month} and by [percentage|{percents}%] in {month}.",
+        "About [percentage|{percent}]% of the voters agree, down from [percentage|{percents}]% in {year}.",
+        "Prices rose by [percentage|{percent}]% in {month} and by [percentage|{percents}]% in {month}.",
         "The last time this happened was in {year}.",
-        "Trade with {country} grew by [percentage|{percent}%] in {year}.",
+        "Trade with {country} grew by [percentage|{percent}]% in {year}.",
         "Experts from {country} and {country} will arrive on {weekday}.",
     ),
     "love_it": phrases(
@@ -104,7 +104,7 @@ def weather_report(write: Writer) -> None:
     write.bind(city="city")
     write("Weather for {city}, {weekday}\n")
     for _ in range(write.number(3, 5)):
-        low, speed = write.number(-9, 19), write.number(10, 60)
+        low, speed = write.number(1, 19), write.number(10, 60)
         write("", low=low, high=low + write.number(3, 12), speed=speed, gust=speed + write.number(5, 35))
         write.sentences("forecast", "reading")
 
@@ -138,7 +138,7 @@ def news(write: Writer) -> None:
     """A news item with a headline and people's words."""
     introduce(write)
     write.bind(city="city")
-    write("{city}, {month} {day}. {news_lead}")
+    write("{city}, {day} {month}. {news_lead}")
     for _ in range(write.number(4, 6)):
         write("", percent=write.number(2, 48), percents=write.number(49, 97))
         write.sentences("news_more")
@@ -166,7 +166,7 @@ def biography(write: Writer) -> None:
     introduce(write)
     birth = write.number(1820, 1960)
     write(
-        "{hero} {surname} ([parenthesis|born {day} {month} {birth} in {city}]) was {a profession} from {country}.",
+        "{hero} {surname} (born {day} {month} {birth} in {city}) was {a profession} from {country}.",
         birth=Choice(None, dated(birth)),
     )
     for age in sorted(write.number(18, 60) for _ in range(write.number(4, 6))):

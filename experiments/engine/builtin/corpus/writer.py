@@ -1,14 +1,17 @@
 """Writing one document: templates go in, text with planted concepts comes out."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from random import Random
 from typing import TypeVar
 
+from experiments.engine.builtin.corpus.tails import may_follow
 from experiments.engine.builtin.corpus.template import Close, Open, Slot, parse
 
 T = TypeVar("T")
+
+TAIL_CHANCE = 0.6
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +58,12 @@ class Writer:
     Every choice comes from the one seeded generator it is given, so a document is a function of its seed.
     """
 
-    def __init__(self, rules: Mapping[str, Rule], random: Random) -> None:
+    def __init__(
+        self, rules: Mapping[str, Rule], random: Random, tails: Mapping[str, Sequence[str]] | None = None
+    ) -> None:
+        """`tails` are what may follow a word of a concept, by the concept's name."""
         self._rules = rules
+        self._tails = tails or {}
         self._random = random.random
         self._parts: list[str] = []
         self._length = 0
@@ -121,36 +128,40 @@ class Writer:
         """True with the given probability."""
         return self._random() < probability
 
-    @contextmanager
-    def within(self, concept: str) -> Iterator[None]:
-        """Plant a concept on everything that is written inside the block."""
-        start = self._length
-        yield
-        self._spans.append(Span(start, self._length, concept))
-
     def _expand(self, template: str) -> None:
         opened: list[tuple[int, str]] = []
-        for piece in parse(template):
+        pieces = parse(template)
+        for piece, following in zip_longest(pieces, pieces[1:], fillvalue=""):
             if isinstance(piece, str):
                 self._append(piece)
             elif isinstance(piece, Slot):
-                self._fill(piece)
+                concept = self._fill(piece)
+                if isinstance(following, str) and may_follow(following):
+                    self._write_tail(concept)
             elif isinstance(piece, Open):
                 opened.append((self._length, piece.concept))
             elif isinstance(piece, Close):
                 start, concept = opened.pop()
                 self._spans.append(Span(start, self._length, concept))
 
-    def _fill(self, slot: Slot) -> None:
+    def _write_tail(self, concept: str | None) -> None:
+        tails = self._tails.get(concept or "")
+        if tails and self.chance(TAIL_CHANCE):
+            self._append(" " + self.pick(tails))
+
+    def _fill(self, slot: Slot) -> str | None:
+        """Write what the slot stands for; its concept if it has one."""
         self._capital_next = self._capital_next or slot.capital
         value = self._bound.get(slot.name)
         if value is None:
             rule = self._rules[slot.name]
             self._plant(rule.concept, self._unlike_the_last(slot.name, rule.alternatives), slot.article)
-        elif isinstance(value, Choice):
+            return rule.concept
+        if isinstance(value, Choice):
             self._plant(value.concept, value.text, slot.article)
-        else:
-            self._plant(None, str(value), slot.article)
+            return value.concept
+        self._plant(None, str(value), slot.article)
+        return None
 
     def _unlike_the_last(self, rule: str, alternatives: tuple[str, ...]) -> str:
         """A random alternative that is not the one this rule gave before, so that no sentence names a thing twice."""
