@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from functools import cached_property
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 import experiments.engine.builtin
 from experiments.engine.builtin.concepts import CONCEPTS
 from experiments.engine.builtin.corpus import HELD_OUT_SEED, TRAINING_SEED, document, token_concepts
-from experiments.engine.document_sources import Offsets, SourceDocument, Wanted
+from experiments.engine.document_sources import NOTHING_LEFT_OUT, DocumentStream, Offsets, SourceDocument, Wanted
 
 
 class BuiltinSource:
@@ -32,13 +31,8 @@ class BuiltinSource:
             digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes())
         return {"builtin": digest.hexdigest()}
 
-    def documents(self, wanted: Wanted) -> Iterator[SourceDocument]:
-        for held_out, seed in ((False, TRAINING_SEED), (True, HELD_OUT_SEED)):
-            for number in count():
-                if not wanted(held_out):
-                    break
-                written = document(seed, number)
-                yield SourceDocument(number, written.text, held_out, written.kind)
+    def documents(self, wanted: Wanted, position: Any = None) -> DocumentStream:
+        return _BuiltinDocuments(wanted, position)
 
     def planted(self, document_: SourceDocument, offsets: Offsets) -> NDArray[np.bool_]:
         carried = token_concepts(document(HELD_OUT_SEED, document_.number), offsets)
@@ -51,3 +45,22 @@ class BuiltinSource:
     @cached_property
     def _position(self) -> dict[str, int]:
         return {name: position for position, name in enumerate(self.concepts)}
+
+
+class _BuiltinDocuments:
+    left_out = NOTHING_LEFT_OUT
+
+    def __init__(self, wanted: Wanted, position: Any) -> None:
+        self._wanted = wanted
+        self._next: dict[str, int] = dict(position or {"training": 0, "held_out": 0})
+
+    def __iter__(self) -> Iterator[SourceDocument]:
+        for part, seed in (("training", TRAINING_SEED), ("held_out", HELD_OUT_SEED)):
+            held_out = part == "held_out"
+            while self._wanted(held_out):
+                number, self._next[part] = self._next[part], self._next[part] + 1
+                written = document(seed, number)
+                yield SourceDocument(number, written.text, held_out, written.kind)
+
+    def position(self) -> Any:
+        return dict(self._next)

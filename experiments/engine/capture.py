@@ -85,7 +85,7 @@ def capture_batches(
         batch = windows[start : start + size]
         text = np.flatnonzero(~batch.special)
         rows = torch.from_numpy(text).to(model.device)
-        found = model.hidden_states(batch.tokens, places)
+        found = model.hidden_states(batch.tokens, places, batch.attention_mask)
         kept = {place: states.flatten(0, 1)[rows] for place, states in zip(places, found, strict=True)}
         yield tuple(_read(reading, kept, text + start * context_length) for reading in readings)
 

@@ -28,7 +28,7 @@ from experiments.engine.language_model import LanguageModel
 from experiments.engine.pace import Pace
 from experiments.engine.records import Progress
 from experiments.engine.sae import Sae
-from experiments.engine.windows import Windows, first_windows
+from experiments.engine.windows import NO_DOCUMENT, Windows, first_windows
 
 UNFINISHED = ".index-"
 
@@ -52,7 +52,7 @@ def harvest(
         replace_folder(made.index, folder.index)
     return {
         "tokens": harvested.tokens,
-        "documents": len(np.unique(text.documents)),
+        "documents": len(np.setdiff1d(text.documents, [NO_DOCUMENT])),
         "features": sae.description.n_features,
         "firing_features": harvested.firing_features,
         "activations": harvested.activations,

@@ -1,14 +1,15 @@
-"""Documents of a data set on the hub, streamed in its own order, with one sentence for everything that can go wrong."""
+"""Documents of a data set on the hub, in its own order, with one sentence for everything that can go wrong."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from datasets import get_dataset_config_names, get_dataset_split_names, load_dataset
+from datasets import IterableDataset, get_dataset_config_names, get_dataset_split_names, load_dataset
 from huggingface_hub import HfApi
 
 from experiments.engine.config import CorpusConfig
+from experiments.engine.conversations import conversation_text
 from experiments.engine.corpus_errors import CorpusError
 from experiments.engine.documents import choose_column
 from experiments.engine.hub import CONNECT_SECONDS, known_reason, patiently
@@ -25,36 +26,51 @@ def data_set_commit(corpus: CorpusConfig) -> str:
     return patiently(ask, corpus.name, "data set")
 
 
-def stream_documents(corpus: CorpusConfig, commit: str) -> Iterator[str]:
-    """Yields the texts of one column of one split at `commit`, those that are not blank.
+class HubTexts:
+    """The texts of one column of one split at `commit`, streamed, or downloaded whole first; blank ones included.
 
-    Raises HubError when the hub fails, and CorpusError for a configuration, split or column that is not there (naming
-    those that are), values that are not text, and data sets that need code of their own.
+    The position is what the `datasets` library says it is (`IterableDataset.state_dict`), beside the row's number.
+    Iterating raises HubError when the hub fails, and CorpusError for a configuration, split or column that is not there
+    (naming those that are), values that are not text, and data sets that need code of their own.
     """
-    rows = _open(corpus, commit)
-    column: str | None = None
-    try:
-        for number, row in enumerate(rows):
-            column = column or choose_column(list(row), corpus.column)
-            text = _text_of(row, column, number)
-            if text.strip():
-                yield text
-    except Exception as error:  # of the hub, the file format or the network; each becomes a sentence
-        raise _explained(error, corpus) from error
+
+    def __init__(self, corpus: CorpusConfig, commit: str, position: Any = None) -> None:
+        self._corpus, self._commit = corpus, commit
+        self._place = position
+        self._taken: int = position["row"] if position else 0
+        self._rows: IterableDataset | None = None
+
+    def __iter__(self) -> Iterator[str]:
+        self._rows = _open(self._corpus, self._commit)
+        if self._place:
+            self._rows.load_state_dict(self._place["state"])
+        column: str | None = None
+        try:
+            for row in self._rows:
+                column = column or choose_column(list(row), self._corpus.column, chat=self._corpus.chat_template)
+                self._taken += 1
+                yield _text_of(row, column, self._taken - 1, chat=self._corpus.chat_template)
+        except Exception as error:  # of the hub, the file format or the network; each becomes a sentence
+            raise _explained(error, self._corpus) from error
+
+    def position(self) -> Any:
+        return {"row": self._taken, "state": self._rows.state_dict()} if self._rows else self._place
 
 
-def _text_of(row: Mapping[str, Any], column: str, number: int) -> str:
-    text = row.get(column) or ""
+def _text_of(row: Mapping[str, Any], column: str, number: int, *, chat: bool) -> str:
+    place, value = f"Row {number:,} of column “{column}”", row.get(column)
+    text = conversation_text(value, place) if chat else value or ""
     if not isinstance(text, str):
-        raise CorpusError(f"Row {number:,} of column “{column}” holds {type(text).__name__} values, not text.")
+        raise CorpusError(f"{place} holds {type(text).__name__} values, not text.")
     # One broken row among millions is no reason to refuse the rest, as it is in a file that its owner can mend.
     return text.replace("\0", "\ufffd").encode(errors="replace").decode()
 
 
-def _open(corpus: CorpusConfig, commit: str) -> Iterator[Mapping[str, Any]]:
+def _open(corpus: CorpusConfig, commit: str) -> IterableDataset:
     split = corpus.split or DEFAULT_SPLIT
     try:
-        return iter(load_dataset(corpus.name, corpus.configuration, split=split, revision=commit, streaming=True))
+        rows = load_dataset(corpus.name, corpus.configuration, split=split, revision=commit, streaming=corpus.streaming)
+        return rows if corpus.streaming else rows.to_iterable_dataset()
     except Exception as error:  # the library raises many kinds; each becomes a sentence
         raise _choice_missing(corpus, split, commit) or _explained(error, corpus) from error
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from experiments.engine.windows import Windows
+from experiments.engine.windows import NO_DOCUMENT, Windows
 
 # Row groups are what a reader can skip: small enough that one feature's examples cost milliseconds.
 ROWS_IN_GROUP = 2**16
@@ -75,7 +75,7 @@ class TableWriter:
 
 
 def write_tokens(windows: Windows, path: Path) -> None:
-    """Every token of the windows, special ones too; `position` counts on through all windows."""
+    """Every token of the windows, special ones and padding too; `position` counts on through all windows."""
     count, context_length = windows.tokens.shape
     at_once = max(1, ROWS_IN_GROUP // context_length)
     with TableWriter(path, TOKENS) as table:
@@ -89,6 +89,8 @@ def write_tokens(windows: Windows, path: Path) -> None:
 def write_documents(windows: Windows, kinds: Sequence[str], path: Path) -> None:
     """Where each document begins and how many tokens it has in the windows, with its kind where that is known."""
     documents, starts, tokens = np.unique(windows.documents, return_index=True, return_counts=True)
+    known = documents != NO_DOCUMENT
+    documents, starts, tokens = documents[known], starts[known], tokens[known]
     names = [kinds[document] if document < len(kinds) else None for document in documents.tolist()]
     with TableWriter(path, DOCUMENTS) as table:
         table.add_columns(documents, starts, tokens.astype(np.int32), pa.array(names, pa.string()))

@@ -26,6 +26,7 @@ from experiments.engine.text_tokenizer import TextTokenizer
 __all__ = ["LanguageModel", "ModelRefused", "Splice", "Tokens", "next_token_losses"]
 
 Tokens: TypeAlias = Tensor | NDArray[np.integer[Any]]
+Mask: TypeAlias = Tensor | NDArray[np.bool_]
 
 # Enough tokens to tell tensors in a block apart, few enough to cost nothing on a large model.
 TRIAL_TOKENS = 6
@@ -74,7 +75,8 @@ class LanguageModel:
     """A loaded model with its tokenizer.
 
     `kind` is causal or encoder, `revision` the commit of a hub model, `has_head` False where only hidden states can be
-    had because the weights hold no language-model head. Every method takes token ids [batch, seq] without padding.
+    had because the weights hold no language-model head. Every method takes token ids [batch, seq]. An `attention_mask`
+    [batch, seq] is False at padding, which nothing reads and where the answer means nothing; without it all is text.
     """
 
     def __init__(
@@ -128,7 +130,9 @@ class LanguageModel:
         return self._site(place).width
 
     @torch.no_grad()
-    def hidden_states(self, tokens: Tokens, places: Sequence[Place]) -> list[Tensor]:
+    def hidden_states(
+        self, tokens: Tokens, places: Sequence[Place], attention_mask: Mask | None = None
+    ) -> list[Tensor]:
         """The hidden states [batch, seq, width] at each of `places`, in float32, all from one forward.
 
         The forward stops at the deepest place, as soon as its hidden states are there. Raises ModelRefused for a place
@@ -139,14 +143,14 @@ class LanguageModel:
         with ExitStack() as hooks, suppress(_DeepestPlaceReached):
             for place, tap in taps.items():
                 hooks.enter_context(tap.visited_by(_keeper(place, len(taps), found)))
-            self._forward(tokens)
+            self._forward(tokens, attention_mask)
         windows = {place: states.float().reshape(*tokens.shape, -1) for place, states in found.items()}
         if not all(bool(states.sum().isfinite()) for states in windows.values()):
             raise ModelRefused(f"{self.card.name} gives numbers that are not finite; read it in float32 instead.")
         return [windows[place] for place in places]
 
     @torch.no_grad()
-    def logits(self, tokens: Tokens, splice: Splice | None = None) -> Tensor:
+    def logits(self, tokens: Tokens, splice: Splice | None = None, attention_mask: Mask | None = None) -> Tensor:
         """The logits [batch, seq, vocabulary] in float32, with hidden states replaced where `splice` says so.
 
         Raises ModelRefused for a place the model does not have, and for a splice that reads what comes after it.
@@ -154,7 +158,7 @@ class LanguageModel:
         with ExitStack() as hooks:
             if splice is not None:
                 self._apply(splice, tokens, hooks)
-            logits: Tensor = self._forward(tokens).logits
+            logits: Tensor = self._forward(tokens, attention_mask).logits
         return logits.float()
 
     @torch.no_grad()
@@ -223,9 +227,11 @@ class LanguageModel:
         start = max(0, self.vocabulary_size // 2 - TRIAL_TOKENS)
         return self._forward(torch.arange(start, start + TRIAL_TOKENS)[None] % self.vocabulary_size)
 
-    def _forward(self, tokens: Tokens) -> Any:
+    def _forward(self, tokens: Tokens, attention_mask: Mask | None = None) -> Any:
         ids = _ids(tokens).to(self.device)
-        keywords = {"use_cache": False} if self.kind == "causal" else {}
+        keywords: dict[str, Any] = {"use_cache": False} if self.kind == "causal" else {}
+        if attention_mask is not None:
+            keywords["attention_mask"] = _ids(attention_mask).to(self.device)
         return self._module(input_ids=ids, **keywords)
 
 
@@ -262,6 +268,6 @@ def next_token_losses(logits: Tensor, tokens: Tokens) -> Tensor:
     return -logits[:, :-1].log_softmax(-1).gather(2, targets)[..., 0]
 
 
-def _ids(tokens: Tokens) -> Tensor:
+def _ids(tokens: Tokens | Mask) -> Tensor:
     # Windows are mapped from read-only files; the conversion copies them, so nothing can write there.
     return tokens.long() if isinstance(tokens, Tensor) else torch.from_numpy(np.array(tokens, dtype=np.int64))

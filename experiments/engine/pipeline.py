@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -150,6 +150,7 @@ class _Pipeline:
                 "training_tokens": windows.training.text_tokens,
                 "held_out_tokens": windows.held_out.text_tokens,
                 "split": windows.split,
+                **asdict(windows.read),
                 "segments": source.segments,
                 "outliers_left_out": source.outliers_left_out,
                 "norm_limit": source.norm_limit,

@@ -2,7 +2,7 @@
 
 The same text is read with the hidden states untouched (clean), replaced by the SAE's reconstruction (spliced), by
 zeros, and by their mean. Special tokens and outliers keep their own hidden state in all of them, so that BOS is never
-ablated; a prediction counts when the token it is made from is text, whatever the token it is of.
+ablated; a prediction counts when the token it is made from is text, whatever the token it is of, but not padding.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch import Tensor
 from experiments.engine.capture import windows_per_batch
 from experiments.engine.language_model import LanguageModel, Splice
 from experiments.engine.sae import Sae
-from experiments.engine.windows import Windows
+from experiments.engine.windows import NO_DOCUMENT, Windows
 
 Replacement = Callable[[Tensor], Tensor]
 
@@ -78,7 +78,8 @@ def measure_splices(
 
 def _add_batch(model: LanguageModel, sae: Sae, batch: Windows, mean_state: Tensor, sums: SpliceSums) -> None:
     text = torch.from_numpy(~batch.special)
-    counted = text[:, :-1].to(model.device)
+    followed = torch.from_numpy(batch.documents[:, 1:] != NO_DOCUMENT)
+    counted = (text[:, :-1] & followed).to(model.device)
     targets = torch.from_numpy(batch.tokens[:, 1:].astype(np.int64)).to(model.device)[counted][:, None]
     about = sae.description
     average = mean_state.to(model.device, torch.float32)
@@ -89,14 +90,14 @@ def _add_batch(model: LanguageModel, sae: Sae, batch: Windows, mean_state: Tenso
         if replace is not None:
             kept = _keeping_outliers(replace, about.norm_limit)
             splice = Splice(about.layer, about.output_place.site, kept, text)
-        return model.logits(batch.tokens, splice)[:, :-1][counted].log_softmax(-1)
+        return model.logits(batch.tokens, splice, batch.attention_mask)[:, :-1][counted].log_softmax(-1)
 
     def reconstructed() -> Tensor:
         """A transcoder reads another site than it replaces, and there is no outlier among what it does not read."""
         if about.output_site is None:
             return predictions(lambda states: _reconstruct(sae, states))
         splice = Splice(about.layer, about.output_site, lambda states: _reconstruct(sae, states), text, about.site)
-        return model.logits(batch.tokens, splice)[:, :-1][counted].log_softmax(-1)
+        return model.logits(batch.tokens, splice, batch.attention_mask)[:, :-1][counted].log_softmax(-1)
 
     def loss_of(log_probabilities: Tensor) -> float:
         return -float(log_probabilities.gather(1, targets).cpu().double().sum())

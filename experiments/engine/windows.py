@@ -1,8 +1,9 @@
 """Windows of tokens, cut from documents and kept in files that are mapped into memory. No torch.
 
-Every window has the same length and no padding. It opens with the model's own beginning token; documents that meet in a
-window are set apart as the model's tokenizer does it; an encoder's window closes with its own end token. Which tokens
-are special is known by position.
+Every window has the same length and opens with the model's own beginning token; an encoder's closes with its own end
+token. Usually windows are full: documents that meet in one are set apart as the model's tokenizer does it. Or every
+window holds the beginning of one document, and padding where that is short. Which tokens are special is known by
+position; padding counts as special, and belongs to no document.
 """
 
 from __future__ import annotations
@@ -10,12 +11,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from experiments.engine.growing_array import GrowingArray
+
 TokenIds: TypeAlias = NDArray[np.int32]
+NO_DOCUMENT = -1  # where padding says which document it is from
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,12 @@ class Windows:
         """The number of tokens that are not special."""
         return int(self.special.size - np.count_nonzero(self.special))
 
+    @property
+    def attention_mask(self) -> NDArray[np.bool_] | None:
+        """Where there is something to read, [windows, context_length]; None where there is no padding."""
+        read = self.documents != NO_DOCUMENT
+        return None if read.all() else read
+
     def concept_flags(self, n_concepts: int) -> NDArray[np.bool_]:
         """Which planted concepts every token carries: [windows, context_length, n_concepts].
 
@@ -60,20 +70,32 @@ class Windows:
 
 @dataclass(frozen=True)
 class DocumentTokens:
-    """The tokens [n] of one document without special ones, and the packed concepts [n, bytes] of each if planted."""
+    """The tokens [n] of one document, and the packed concepts [n, bytes] of each if planted.
+
+    None of them is special but those that a chat template wrote, which `special` marks.
+    """
 
     document: int
     tokens: TokenIds
     concepts: NDArray[np.uint8] | None = None
+    special: NDArray[np.bool_] | None = None
 
 
 class WindowWriter:
     """Packs documents into windows and appends the full ones to files in a folder; `read_windows` maps them back.
 
-    The window under construction at the end is left out: every window on disk is full.
+    The window under construction at the end is left out: every window on disk is full. A `state` that an earlier writer
+    saved is where this one goes on; what was appended after it is cut off.
     """
 
-    def __init__(self, folder: Path, frame: Frame, context_length: int, concept_bytes: int = 0) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        frame: Frame,
+        context_length: int,
+        concept_bytes: int = 0,
+        state: dict[str, Any] | None = None,
+    ) -> None:
         special = len(frame.opening) + len(frame.closing)
         if context_length <= special:
             raise ValueError(f"a window of {context_length} tokens has no room for text beside {special} special ones")
@@ -83,16 +105,39 @@ class WindowWriter:
         self._special: NDArray[np.bool_] = np.empty(context_length, bool)
         self._concepts: NDArray[np.uint8] = np.empty((context_length, concept_bytes), np.uint8)
         folder.mkdir(parents=True, exist_ok=True)
-        rows = {"tokens": self._tokens, "documents": self._documents, "special": self._special}
+        self._rows: dict[str, NDArray[Any]] = {
+            "tokens": self._tokens,
+            "documents": self._documents,
+            "special": self._special,
+        }
         if concept_bytes:
-            rows["concepts"] = self._concepts
-        self._files = [(row, _GrowingArray(folder / f"{name}.npy", row)) for name, row in rows.items()]
+            self._rows["concepts"] = self._concepts
         self._filled = 0
-        self.windows = 0
-        self.text_tokens = 0
+        self.windows = self.text_tokens = self.cut_tokens = 0
+        if state:
+            self._restore(state)
+        self._files = {
+            name: GrowingArray(folder / f"{name}.npy", row, self.windows) for name, row in self._rows.items()
+        }
+
+    def save(self) -> dict[str, Any]:
+        """Brings all windows to disk; returns the counts and the window under construction as plain JSON."""
+        for file in self._files.values():
+            file.sync()
+        unfinished = {name: row[: self._filled].tolist() for name, row in self._rows.items()}
+        counts = {"windows": self.windows, "text_tokens": self.text_tokens, "cut_tokens": self.cut_tokens}
+        return {**counts, "filled": self._filled, "unfinished": unfinished}
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        self._filled = state["filled"]
+        self.windows, self.text_tokens = state["windows"], state["text_tokens"]
+        self.cut_tokens = state["cut_tokens"]
+        for name, row in self._rows.items():
+            if self._filled:
+                row[: self._filled] = state["unfinished"][name]
 
     def close(self) -> None:
-        for _, file in self._files:
+        for file in self._files.values():
             file.close()
 
     def add(self, document: DocumentTokens) -> None:
@@ -111,7 +156,7 @@ class WindowWriter:
         here, there = slice(self._filled, self._filled + count), slice(position, position + count)
         self._tokens[here] = document.tokens[there]
         self._documents[here] = document.document
-        self._special[here] = False
+        self._special[here] = False if document.special is None else document.special[there]
         if document.concepts is not None:
             self._concepts[here] = document.concepts[there]
         self._filled += count
@@ -133,11 +178,37 @@ class WindowWriter:
         if self._filled < self._room:
             return
         self._fill_special(self._room, self._frame.closing, document)
-        for row, file in self._files:
-            file.append(row)
+        self._append()
+
+    def _append(self) -> None:
+        for name, file in self._files.items():
+            file.append(self._rows[name])
         self._filled = 0
         self.windows += 1
         self.text_tokens += self._special.size - int(np.count_nonzero(self._special))
+
+
+class DocumentWindowWriter(WindowWriter):
+    """Gives every document a window of its own: what does not fit is left out and counted, a short one is padded."""
+
+    def add(self, document: DocumentTokens) -> None:
+        """Appends one window with the document's beginning; an empty document gives none."""
+        if not len(document.tokens):
+            return
+        self._put_special(self._frame.opening, document.document)
+        taken = min(self._room - self._filled, len(document.tokens))
+        self.cut_tokens += len(document.tokens) - taken
+        self._put(document, 0, taken)
+        if self._filled:
+            self._pad(document.document)
+
+    def _pad(self, document: int) -> None:
+        self._fill_special(self._filled, self._frame.closing, document)
+        filled = self._filled + len(self._frame.closing)
+        # Padding is never read, so any id that the model knows will do.
+        padding = (self._frame.opening or self._frame.closing or (0,))[0]
+        self._fill_special(filled, [padding] * (len(self._tokens) - filled), NO_DOCUMENT)
+        self._append()
 
 
 def first_windows(windows: Windows, wanted_tokens: int | None) -> Windows:
@@ -153,27 +224,3 @@ def read_windows(folder: Path) -> Windows:
     arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("tokens", "documents", "special")}
     concepts = folder / "concepts.npy"
     return Windows(**arrays, concepts=np.load(concepts, mmap_mode="r") if concepts.exists() else None)
-
-
-class _GrowingArray:
-    """An .npy file to which rows are appended; its header leaves room for the final number of rows."""
-
-    def __init__(self, path: Path, row: NDArray[Any]) -> None:
-        self._file: BinaryIO = path.open("wb")
-        self._row_shape, self._dtype = row.shape, row.dtype
-        self._rows = 0
-        self._write_header()
-
-    def append(self, row: NDArray[Any]) -> None:
-        self._file.write(row.tobytes())
-        self._rows += 1
-
-    def close(self) -> None:
-        self._file.seek(0)
-        self._write_header()
-        self._file.close()
-
-    def _write_header(self) -> None:
-        shape = (self._rows, *self._row_shape)
-        header = {"descr": np.lib.format.dtype_to_descr(self._dtype), "fortran_order": False, "shape": shape}
-        np.lib.format.write_array_header_1_0(self._file, header)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from experiments.engine.config import CorpusConfig, ExperimentConfig, ModelConfi
 from experiments.engine.corpus_source import CorpusCapture
 from experiments.engine.language_model import LanguageModel
 from experiments.engine.model_loading import load_language_model
-from experiments.engine.windows import DocumentTokens, Windows, WindowWriter, read_windows
+from experiments.engine.windows import DocumentTokens, DocumentWindowWriter, Windows, WindowWriter, read_windows
 from tests.engine.tiny_models import save_tiny_model
 
 CONTEXT = 16
@@ -65,6 +66,29 @@ def test_states_are_those_of_the_text_at_their_positions(model: LanguageModel, w
     assert found.positions.tolist() == np.flatnonzero(~windows.special).tolist()
     torch.testing.assert_close(found.states, everything[found.positions])
     assert read[-1] == windows.text_tokens == len(found.states)
+
+
+@pytest.mark.parametrize("family", ["gpt2", "bert"])  # one id for begin, end and padding; and reading both ways
+def test_documents_in_windows_of_their_own_are_read_as_if_alone(tmp_path: Path, family: str) -> None:
+    alone = load_language_model(save_tiny_model(tmp_path / "model", family))
+    documents = [np.arange(10, 10 + length, dtype=np.int32) for length in (3, 40, 9)]
+    with closing(DocumentWindowWriter(tmp_path / "windows", alone.tokenizer.frame, CONTEXT)) as writer:
+        for number, tokens in enumerate(documents):
+            writer.add(DocumentTokens(number, tokens))
+    windows = read_windows(tmp_path / "windows")
+    (found,), _ = captured(alone, windows, Reading(Place(1, "resid_post"), norm_limit=torch.inf))
+    frame = alone.tokenizer.frame
+    room = CONTEXT - len(frame.opening) - len(frame.closing)
+    assert len(found.states) == 3 + room + 9
+    start = 0
+    for number, tokens in enumerate(documents):
+        text = tokens[:room]
+        window = np.array([*frame.opening, *text, *frame.closing])[None]
+        (states,) = alone.hidden_states(window, [Place(1, "resid_post")])
+        expected = states[0, len(frame.opening) :][: len(text)]
+        torch.testing.assert_close(found.states[start : start + len(text)], expected)
+        assert found.positions[start] == number * CONTEXT + len(frame.opening)
+        start += len(text)
 
 
 def test_outliers_are_left_out_and_counted(model: LanguageModel, windows: Windows) -> None:

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from experiments.engine import corpus as corpus_module
+from experiments.engine import window_making
+from experiments.engine.block_list import ModelRefused
 from experiments.engine.config import CorpusConfig, ExperimentConfig, ModelConfig, TrainingConfig
 from experiments.engine.corpus import WindowSet, prepare_windows
 from experiments.engine.corpus_errors import CorpusError
@@ -116,22 +117,13 @@ def test_other_text_length_or_tokenizer_is_another_entry_of_the_cache(tokenizer:
     assert len(list((tmp_path / "windows").iterdir())) == 4
 
 
-def test_closing_half_way_leaves_nothing_behind(
-    tokenizer: TextTokenizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(corpus_module, "BATCH_CHARACTERS", 500)
-    work = prepare_windows(config(), tokenizer, stories(tmp_path), tmp_path)
-    next(work)
-    work.close()
-    assert not list((tmp_path / "windows").iterdir())
-
-
-def test_what_a_killed_process_left_is_removed_after_a_day(tokenizer: TextTokenizer, tmp_path: Path) -> None:
+def test_what_nobody_went_on_with_is_removed_after_a_week(tokenizer: TextTokenizer, tmp_path: Path) -> None:
     old, young = tmp_path / "windows" / ".unfinished-old", tmp_path / "windows" / ".unfinished-young"
+    eight_days_ago = time.time() - 8 * 24 * 60 * 60
     for folder in (old, young):
-        (folder / "inside").mkdir(parents=True)
-    yesterday = time.time() - 25 * 60 * 60
-    os.utime(old, (yesterday, yesterday))
+        (folder / "windows").mkdir(parents=True)
+        os.utime(folder, (eight_days_ago, eight_days_ago))
+    os.utime(old / "windows", (eight_days_ago, eight_days_ago))
     finish(prepare_windows(config(), tokenizer, stories(tmp_path), tmp_path))
     assert (old.exists(), young.exists()) == (False, True)
 
@@ -148,7 +140,7 @@ def test_single_long_document_gives_its_last_windows(tokenizer: TextTokenizer, t
 def test_very_long_document_is_encoded_in_parts(
     tokenizer: TextTokenizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(corpus_module, "BATCH_CHARACTERS", 1_000)
+    monkeypatch.setattr(window_making, "BATCH_CHARACTERS", 1_000)
     text = " ".join(f"Word{n}" for n in range(2_000))
     path = tmp_path / "book.jsonl"
     path.write_text(json.dumps({"text": text}))
@@ -158,6 +150,12 @@ def test_very_long_document_is_encoded_in_parts(
     read = "".join(texts[token] for token in part.tokens[~part.special])
     assert text.startswith(read)
     assert len(read) > 5_000
+
+
+def test_two_documents_are_needed_for_a_window_each(tokenizer: TextTokenizer, tmp_path: Path) -> None:
+    path = stories(tmp_path, 1)
+    with pytest.raises(CorpusError, match="less than two documents"):
+        finish(prepare_windows(config(packing="one_document"), tokenizer, path, tmp_path))
 
 
 @pytest.mark.parametrize("characters", [0, 20, 60])
@@ -173,3 +171,77 @@ def test_corpus_of_less_than_two_windows_is_refused(tokenizer: TextTokenizer, tm
 def test_upload_that_is_gone_is_said_so(tokenizer: TextTokenizer, tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match="upload it again"):
         finish(prepare_windows(config(), tokenizer, tmp_path / "gone.txt", tmp_path))
+
+
+def test_identical_documents_are_left_out_by_choice(tokenizer: TextTokenizer, tmp_path: Path) -> None:
+    path = tmp_path / "twice.jsonl"
+    texts = [f"Story {n % 150}: once upon a time there was a dog called {n % 150 * 7919}." for n in range(300)] + [" "]
+    path.write_text("\n".join(json.dumps({"text": text}) for text in texts))
+    everything = config(tokens=10**6, evaluation_tokens=10**6)
+    twice, _ = finish(prepare_windows(everything, tokenizer, path, tmp_path))
+    distinct = replace(everything, corpus=replace(everything.corpus, deduplicate=True))
+    once, _ = finish(prepare_windows(distinct, tokenizer, path, tmp_path))
+    assert (twice.read.duplicate_documents, twice.read.blank_documents) == (0, 1)
+    assert (once.read.duplicate_documents, once.read.blank_documents) == (150, 1)
+    assert once.read.training_documents + once.read.held_out_documents == 150
+    assert twice.read.training_documents == 2 * once.read.training_documents
+    assert set(once.training.documents.flat) | set(once.held_out.documents.flat) <= set(range(150))
+
+
+def test_choices_of_reading_are_other_entries_of_the_cache(tokenizer: TextTokenizer, tmp_path: Path) -> None:
+    path = stories(tmp_path)
+    made = config()
+    finish(prepare_windows(made, tokenizer, path, tmp_path))
+    finish(prepare_windows(replace(made, packing="one_document"), tokenizer, path, tmp_path))
+    distinct = replace(made, corpus=replace(made.corpus, deduplicate=True))
+    finish(prepare_windows(distinct, tokenizer, path, tmp_path))
+    assert len(list((tmp_path / "windows").iterdir())) == 3
+
+
+def test_windows_of_one_document_each(tokenizer: TextTokenizer, tmp_path: Path) -> None:
+    path = tmp_path / "mixed.jsonl"
+    texts = [f"Story {n}: once upon a time, and so on and on. " * (1 + n % 3) for n in range(90)]
+    path.write_text("\n".join(json.dumps({"text": text}) for text in texts))
+    wanted = config(tokens=10**6, evaluation_tokens=10**6, packing="one_document")
+    windows, _ = finish(prepare_windows(wanted, tokenizer, path, tmp_path))
+    assert len(windows.training) + len(windows.held_out) == 90
+    assert windows.read.cut_tokens > 0
+    readable = tokenizer.token_texts(VOCABULARY)
+    part = windows.training
+    for tokens, special, documents in zip(part.tokens, part.special, part.documents, strict=True):
+        read = "".join(readable[token] for token in tokens[~special])
+        assert texts[documents[0]].startswith(read)
+        assert len(read) == len(texts[documents[0]]) or (documents == documents[0]).all()
+
+
+CHAT_TEMPLATE = "{% for message in messages %}<|turn|>{{ message['role'] }}: {{ message['content'] }}{% endfor %}"
+
+
+def conversations(folder: Path) -> Path:
+    path = folder / "chats.jsonl"
+    rows = [
+        {"messages": [{"role": "user", "content": f"Hello {n}!"}, {"role": "model", "content": "Once upon a time."}]}
+        for n in range(150)
+    ]
+    path.write_text("\n".join(json.dumps(row) for row in [*rows, {"messages": []}]))
+    return path
+
+
+def test_conversations_are_read_through_the_models_template(tmp_path: Path) -> None:
+    chat = tiny_tokenizer("byte_level")
+    chat.add_special_tokens({"additional_special_tokens": ["<|turn|>"]})
+    chat.chat_template = CHAT_TEMPLATE
+    tokenizer = TextTokenizer(chat, "causal")
+    wanted = config(corpus=CorpusConfig("upload", "chats", chat_template=True))
+    windows, _ = finish(prepare_windows(wanted, tokenizer, conversations(tmp_path), tmp_path))
+    turn = chat.convert_tokens_to_ids("<|turn|>")
+    everywhere = windows.training.tokens == turn
+    assert everywhere.any()
+    assert windows.training.special[everywhere].all()
+    assert windows.training.tokens[windows.training.special].tolist().count(turn) == everywhere.sum()
+
+
+def test_conversations_are_refused_for_a_model_without_a_template(tokenizer: TextTokenizer, tmp_path: Path) -> None:
+    wanted = config(corpus=CorpusConfig("upload", "chats", chat_template=True))
+    with pytest.raises(ModelRefused, match="no chat template"):
+        finish(prepare_windows(wanted, tokenizer, conversations(tmp_path), tmp_path))

@@ -11,6 +11,7 @@ import pytest
 from pyarrow import parquet
 
 from experiments.engine.artifacts import sha256_of
+from experiments.engine.conversations import messages_of
 from experiments.engine.corpus_errors import CorpusError
 from experiments.engine.documents import (
     LINES_CHARACTERS,
@@ -147,3 +148,28 @@ def test_damaged_parquet_is_refused_with_the_row(tmp_path: Path) -> None:
     path.write_bytes(content)
     with pytest.raises(CorpusError, match="Parquet"):
         inspect_upload(path)
+
+
+def test_conversations_are_documents(tmp_path: Path) -> None:
+    messages = [{"role": "user", "content": "Hö?"}, {"role": "assistant", "content": None, "tool": 1}]
+    rows = [{"id": 1, "messages": messages}, {"id": 2, "messages": []}, {"id": 3, "messages": None}]
+    path = written(tmp_path, "chats.jsonl", "\n".join(map(json.dumps, rows)))
+    (document,) = read_documents(path, chat=True)
+    assert messages_of(document) == [{"role": "user", "content": "Hö?"}, {"role": "assistant", "content": ""}]
+    arrow = table(tmp_path, messages=[messages], id=[1])
+    assert list(read_documents(arrow, chat=True)) == [document]
+    assert inspect_upload(path, chat=True).column == "messages"
+
+
+@pytest.mark.parametrize(
+    "value", ["Hello", [1], [{"role": "user", "content": 5}], [{"content": "Hello"}], {"role": "a"}]
+)
+def test_row_that_is_no_conversation_is_refused(tmp_path: Path, value: Any) -> None:
+    path = written(tmp_path, "chats.jsonl", json.dumps({"messages": value}))
+    with pytest.raises(CorpusError, match="Line 1 holds no conversation"):
+        inspect_upload(path, chat=True)
+
+
+def test_plain_text_holds_no_conversations(tmp_path: Path) -> None:
+    with pytest.raises(CorpusError, match="Plain text holds no conversations"):
+        inspect_upload(written(tmp_path, "a.txt", "One"), chat=True)

@@ -110,6 +110,17 @@ def test_all_places_in_one_forward_are_what_each_is_alone(tiny_model: Any, name:
         assert states.shape == (2, 10, model.width_of(place))
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_padding_is_not_read(tiny_model: Any, family: str) -> None:
+    model, tokens, places = tiny_model(family), some_tokens(), [Place(1, "resid_post")]
+    mask = torch.ones(2, 10, dtype=torch.bool)
+    mask[1, 6:] = False
+    (padded,) = model.hidden_states(tokens, places, mask)
+    torch.testing.assert_close(padded[1, :6], model.hidden_states(tokens[1:, :6], places)[0][0])
+    torch.testing.assert_close(padded[0], model.hidden_states(tokens, places)[0][0])
+    torch.testing.assert_close(model.logits(tokens, None, mask)[1, :6], model.logits(tokens[1:, :6])[0])
+
+
 @pytest.mark.parametrize("site", SITES)
 @pytest.mark.parametrize("name", MODELS)
 def test_identity_splice_leaves_logits_as_they_are(tiny_model: Any, name: str, site: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import closing
 from pathlib import Path
 
@@ -10,7 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from experiments.engine.windows import DocumentTokens, Frame, Windows, WindowWriter, read_windows
+from experiments.engine.windows import (
+    NO_DOCUMENT,
+    DocumentTokens,
+    DocumentWindowWriter,
+    Frame,
+    Windows,
+    WindowWriter,
+    read_windows,
+)
 
 CAUSAL = Frame(opening=(1,), between=(1,), closing=())
 CAUSAL_WITH_END = Frame(opening=(1,), between=(2, 1), closing=())
@@ -65,6 +74,64 @@ def test_concepts_follow_their_tokens(tmp_path: Path) -> None:
     assert carried.shape == (2, 3, 9)
     assert np.argwhere(carried).tolist() == [[0, 1, 0], [0, 1, 8], [1, 1, 1]]
     assert windows[1:].concept_flags(9).tolist() == carried[1:].tolist()
+
+
+def one_each(folder: Path, frame: Frame, context_length: int, *documents: list[int]) -> Windows:
+    with closing(DocumentWindowWriter(folder, frame, context_length)) as writer:
+        for number, tokens in enumerate(documents):
+            writer.add(DocumentTokens(number, np.array(tokens, dtype=np.int32)))
+        assert writer.cut_tokens == max(0, sum(map(len, documents)) - writer.text_tokens)
+    return read_windows(folder)
+
+
+def test_one_document_per_window_is_padded_or_cut(tmp_path: Path) -> None:
+    windows = one_each(tmp_path, CAUSAL, 4, [10, 11], [], [20, 21, 22, 23], [30, 31, 32])
+    assert windows.tokens.tolist() == [[1, 10, 11, 1], [1, 20, 21, 22], [1, 30, 31, 32]]
+    assert windows.documents.tolist() == [[0, 0, 0, NO_DOCUMENT], [2, 2, 2, 2], [3, 3, 3, 3]]
+    assert windows.special.tolist() == [[True, False, False, True]] + [[True, False, False, False]] * 2
+    mask = windows.attention_mask
+    assert mask is not None
+    assert mask.tolist() == [[True, True, True, False], [True] * 4, [True] * 4]
+    assert windows[1:].attention_mask is None
+
+
+def test_encoder_window_of_one_document_closes_before_its_padding(tmp_path: Path) -> None:
+    windows = one_each(tmp_path, ENCODER, 5, [10], [20, 21, 22, 23])
+    assert windows.tokens.tolist() == [[8, 10, 9, 8, 8], [8, 20, 21, 22, 9]]
+    assert windows.documents.tolist() == [[0, 0, 0, NO_DOCUMENT, NO_DOCUMENT], [1] * 5]
+
+
+def test_template_tokens_are_special_where_they_stand(tmp_path: Path) -> None:
+    special = np.array([True, False, True])
+    with closing(WindowWriter(tmp_path, CAUSAL, 4)) as writer:
+        writer.add(DocumentTokens(0, np.array([7, 10, 7], np.int32), special=special))
+    windows = read_windows(tmp_path)
+    assert windows.special.tolist() == [[True, True, False, True]]
+    assert windows.text_tokens == 1
+
+
+@pytest.mark.parametrize("kind", [WindowWriter, DocumentWindowWriter])
+def test_writer_goes_on_where_an_earlier_one_saved(tmp_path: Path, kind: type[WindowWriter]) -> None:
+    documents = [DocumentTokens(n, np.arange(100 * n, 100 * n + 7 + n, dtype=np.int32)) for n in range(6)]
+    with closing(kind(tmp_path / "whole", CAUSAL, 5)) as whole:
+        for document in documents:
+            whole.add(document)
+    first = kind(tmp_path / "parts", CAUSAL, 5)
+    for document in documents[:3]:
+        first.add(document)
+    state = json.loads(json.dumps(first.save()))
+    first.add(documents[4])  # more was written before the process ended, and is cut off
+    first.close()
+    with closing(kind(tmp_path / "parts", CAUSAL, 5, state=state)) as second:
+        for document in documents[3:]:
+            second.add(document)
+    for path in (tmp_path / "whole").iterdir():
+        assert path.read_bytes() == (tmp_path / "parts" / path.name).read_bytes()
+    assert (second.windows, second.text_tokens, second.cut_tokens) == (
+        whole.windows,
+        whole.text_tokens,
+        whole.cut_tokens,
+    )
 
 
 def test_corpus_without_planted_concepts_says_so(tmp_path: Path) -> None:

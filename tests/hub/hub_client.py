@@ -12,9 +12,10 @@ import threading
 from collections.abc import Callable, Generator
 from dataclasses import asdict
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
-from experiments.engine.config import CorpusConfig, ModelConfig, Place
+from experiments.engine.config import CorpusConfig, ExperimentConfig, ModelConfig, Place, TrainingConfig
 from experiments.engine.hub import describe_model, fetch_model
 from experiments.engine.records import Progress
 
@@ -63,14 +64,40 @@ def stop_half_way(hub_id: str) -> dict[str, Any]:
 def documents(hub_id: str, count: str, **choices: str) -> dict[str, Any]:
     from experiments.engine.document_sources import open_source
 
-    source = open_source(CorpusConfig("hub", hub_id, **choices), 0.25, None)
+    chat = choices.pop("chat", "no") == "yes"
+    source = open_source(CorpusConfig("hub", hub_id, chat_template=chat, **choices), 0.25, None)
     read = list(islice(source.documents(lambda _: True), int(count)))
     held_out = sum(document.held_out for document in read)
     return {"texts": [document.text for document in read], "held_out": held_out, "identity": source.identity}
 
 
+def windows(hub_id: str, cache: str, stop: str = "", **choices: str) -> dict[str, Any]:
+    """Prepares windows in `cache`, or leaves off after `stop` batches of some documents; names what was read of it."""
+    from experiments.engine import window_making
+    from experiments.engine.corpus import prepare_windows
+    from experiments.engine.text_tokenizer import TextTokenizer
+    from tests.engine.tiny_models import tiny_tokenizer
+
+    window_making.BATCH_CHARACTERS, window_making.BATCH_SECONDS = 60, 600.0
+    streaming = choices.pop("streaming", "yes") == "yes"
+    config = ExperimentConfig(
+        ModelConfig("local", "tiny"),
+        CorpusConfig("hub", hub_id, streaming=streaming, **choices),
+        layer=1,
+        training=TrainingConfig(tokens=10**6, held_out_share=0.25),
+        context_length=16,
+    )
+    work = prepare_windows(config, TextTokenizer(tiny_tokenizer("byte_level"), "causal"), None, Path(cache))
+    if stop:
+        told = list(islice(work, int(stop)))
+        work.close()
+        return {"batches": len(told)}
+    told, made = _told(work)
+    return {"batches": len(told), "tokens": made.training.tokens.tolist(), "held_out": made.held_out.tokens.tolist()}
+
+
 COMMANDS: dict[str, Callable[..., dict[str, Any]]] = {
-    command.__name__: command for command in (fetch, describe, load, stop_half_way, documents)
+    command.__name__: command for command in (fetch, describe, load, stop_half_way, documents, windows)
 }
 
 

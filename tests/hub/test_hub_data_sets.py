@@ -6,7 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
 from tests.hub.conftest import Client
 from tests.hub.loopback_hub import LoopbackHub
@@ -34,6 +36,51 @@ def test_rows_are_streamed_in_order_and_split_by_their_text(hub: LoopbackHub, cl
     assert answer["texts"] == [f"Tale {n}." for n in range(39)]
     assert 0 < answer["held_out"] < 39
     assert answer["identity"]["commit"] == hub.commit(tales)
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "parquet"])
+@pytest.mark.parametrize("streaming", ["yes", "no"])
+def test_interrupted_preparation_goes_on_where_it_was(
+    hub: LoopbackHub, client: Client, tmp_path: Path, ending: str, streaming: str
+) -> None:
+    folder = hub.root / "datasets" / DATA_SET / "data"
+    folder.mkdir(parents=True)
+    for shard in range(3):
+        rows = [{"text": f"Tale {n} of part {shard}."} for n in range(40)]
+        if ending == "jsonl":
+            _write(folder / f"train-{shard}.jsonl", rows)
+        else:
+            parquet.write_table(pa.Table.from_pylist(rows), folder / f"train-{shard}.parquet", row_group_size=16)
+    choice = f"streaming={streaming}"
+    whole, *stopped, rest = client.answers(
+        [
+            ("windows", DATA_SET, str(tmp_path / "whole"), choice),
+            ("windows", DATA_SET, str(tmp_path / "stopped"), "stop=3", choice),
+            ("windows", DATA_SET, str(tmp_path / "stopped"), "stop=17", choice),
+            ("windows", DATA_SET, str(tmp_path / "stopped"), choice),
+        ]
+    )
+    assert [answer["batches"] for answer in stopped] == [3, 17]
+    assert rest["batches"] == whole["batches"] - 20  # nothing is read a second time
+    assert rest["tokens"] == whole["tokens"]
+    assert rest["held_out"] == whole["held_out"]
+
+
+def test_whole_data_set_is_downloaded_once(hub: LoopbackHub, client: Client, tales: Path, tmp_path: Path) -> None:
+    command = ("windows", DATA_SET, str(tmp_path / "first"), "streaming=no")
+    streamed = client("windows", DATA_SET, str(tmp_path / "streamed"))
+    first = client(*command)
+    hub.requests.clear()
+    again = client("windows", DATA_SET, str(tmp_path / "again"), "streaming=no")
+    assert first["tokens"] == again["tokens"] == streamed["tokens"]
+    assert not [request for request in hub.requests if request.startswith("GET") and "train.jsonl" in request]
+
+
+def test_conversations_of_a_data_set(hub: LoopbackHub, client: Client, tales: Path) -> None:
+    messages = [{"role": "user", "content": "Hello"}]
+    _write(tales / "data" / "train.jsonl", [{"messages": messages, "n": 1}, {"messages": [], "n": 2}])
+    (text,) = client("documents", DATA_SET, "5", "chat=yes")["texts"]
+    assert json.loads(text) == messages
 
 
 def test_busy_hub_is_asked_again(hub: LoopbackHub, client: Client, tales: Path) -> None:

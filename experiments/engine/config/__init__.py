@@ -4,12 +4,9 @@ Every choice is a field with its default, unit, bounds and source; forms, API sc
 are made from `SETTINGS`, which lists them. No torch.
 """
 
-from experiments.engine.config.choices import ARCHITECTURES, SCHEDULES, SITES
+from experiments.engine.config.choices import ARCHITECTURES, PACKINGS, SCHEDULES, SITES
 from experiments.engine.config.experiment import (
-    CorpusConfig,
     ExperimentConfig,
-    ModelConfig,
-    Place,
     SaeConfig,
     StartConfig,
     TrainingConfig,
@@ -18,6 +15,7 @@ from experiments.engine.config.experiment import (
 )
 from experiments.engine.config.setting import Choice, ConfigError, Setting
 from experiments.engine.config.settings import BOUNDS, SETTINGS
+from experiments.engine.config.sources import CorpusConfig, ModelConfig, Place
 from experiments.engine.config.validation import SAFE_NAME, validate
 
 # How many activations the harvest sorts at a time, about: 32 MB that take a fraction of a second.
@@ -27,6 +25,7 @@ __all__ = [
     "ACTIVATIONS_AT_ONCE",
     "ARCHITECTURES",
     "BOUNDS",
+    "PACKINGS",
     "SAFE_NAME",
     "SCHEDULES",
     "SETTINGS",

@@ -1,4 +1,4 @@
-"""The closed lists: sites, architectures, schedules."""
+"""The closed lists: sites, architectures, ways of packing, schedules."""
 
 from __future__ import annotations
 
@@ -54,6 +54,18 @@ RESAMPLES = ("relu", "gated", "jumprelu")
 FITS_THRESHOLD = ("batchtopk", "matryoshka", "jumprelu")
 TRANSCODES = ("topk", "jumprelu")
 
+PACKINGS = _by_name(
+    Choice(
+        "across_documents",
+        "Across documents",
+        "Windows are full: documents follow each other in them, and a long one goes on in the next window.",
+    ),
+    Choice(
+        "one_document",
+        "One document per window",
+        "Every window begins with a document; what does not fit of it is left out, and a short one is padded.",
+    ),
+)
 SCHEDULES = _by_name(
     Choice("warmup_stable_decay", "Warm-up, stable, decay", "Constant after the warm-up, linear to zero at the end."),
     Choice("constant", "Constant", "Constant after the warm-up."),

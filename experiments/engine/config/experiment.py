@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from experiments.engine.config.choices import (
     ARCHITECTURES,
@@ -12,6 +12,7 @@ from experiments.engine.config.choices import (
     HAS_AUXILIARY_LOSS,
     HAS_PENALTY,
     HOLDS_K,
+    PACKINGS,
     RESAMPLES,
     SCHEDULES,
     SITES,
@@ -19,46 +20,11 @@ from experiments.engine.config.choices import (
 )
 from experiments.engine.config.reading import read_config
 from experiments.engine.config.setting import setting
+from experiments.engine.config.sources import CorpusConfig, ModelConfig, Place
 
 GAO = "Gao et al. 2024, arXiv:2406.04093"
 BRICKEN = "Bricken et al. 2023, Towards Monosemanticity"
 LARGEST = 100_000_000_000
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where hidden states are read or replaced: a site of one block."""
-
-    layer: int
-    site: str
-
-
-@dataclass(frozen=True)
-class ModelConfig:
-    """Which language model is read. A `revision` is the commit of a hub model; local models have none."""
-
-    source: Literal["builtin", "local", "hub"]
-    name: str
-    revision: str | None = None
-    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
-
-    @property
-    def canonical(self) -> str:
-        """The one string by which the model is known: `builtin`, `local:NAME` or `hub:ID`."""
-        return "builtin" if self.source == "builtin" else f"{self.source}:{self.name}"
-
-
-@dataclass(frozen=True)
-class CorpusConfig:
-    """Which text is read. `column`, `configuration` and `split` apply to tables and hub data sets."""
-
-    source: Literal["builtin", "upload", "hub"]
-    name: str
-    column: str | None = None
-    configuration: str | None = None
-    split: str | None = None
-    revision: str | None = None
-    content_hash: str | None = None
 
 
 @dataclass(frozen=True)
@@ -331,6 +297,10 @@ class ExperimentConfig:
         unit="tokens",
         minimum=8,
         maximum=131_072,
+    )
+    packing: str = setting(
+        "across_documents", "Windows", "How documents become windows; of their own, short ones are padded, long ones cut.",
+        choices=PACKINGS,
     )
     seed: int = setting(
         0,
