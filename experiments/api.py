@@ -9,7 +9,7 @@ from ninja import File, Form, Router, Status, UploadedFile
 
 from experiments import schemas
 from experiments.models import Corpus
-from experiments.services import corpora, events
+from experiments.services import corpora, events, previews
 from experiments.services import experiments as service
 from experiments.services.configurations import ExperimentRequest
 from latentlens.lib.api_responses import REFUSALS
@@ -80,15 +80,35 @@ def delete_experiment(request: HttpRequest, experiment_id: int) -> Any:
 
 
 @corpora_router.post("", response={201: schemas.CorpusOut, **REFUSALS}, operation_id="add_corpus")
-def add_corpus(request: HttpRequest, file: File[UploadedFile], name: Form[str] = "", column: Form[str] = "") -> Any:
-    """Uploads a text: .txt, .jsonl, .csv or .parquet, also packed as .gz; `column` says where a table keeps it."""
-    return Status(201, corpora.add_upload(file, name, column))
+def add_corpus(
+    request: HttpRequest,
+    file: File[UploadedFile],
+    name: Form[str] = "",
+    column: Form[str] = "",
+    chat: Form[bool] = False,
+) -> Any:
+    """Uploads a text: .txt, .jsonl, .csv or .parquet, also packed as .gz; `column` says where a table keeps it.
+
+    With `chat` the column holds conversations: lists of messages with role and content.
+    """
+    return Status(201, corpora.add_upload(file, name, column, chat=chat))
 
 
 @corpora_router.post("/hub", response={201: schemas.CorpusOut, **REFUSALS}, operation_id="add_hub_corpus")
 def add_hub_corpus(request: HttpRequest, wanted: schemas.HubCorpusIn) -> Any:
     """Names a data set on the hub as a corpus; it is read when an experiment needs it."""
     return Status(201, corpora.add_hub_corpus(**wanted.dict()))
+
+
+@corpora_router.post(
+    "/{corpus_id}/preview",
+    response={200: schemas.PreviewOut, 202: schemas.PreviewOut, **REFUSALS},
+    operation_id="preview_corpus",
+)
+def preview_corpus(request: HttpRequest, corpus_id: int, wanted: schemas.PreviewIn) -> Any:
+    """The first windows of a corpus as tokens. 202 while a worker reads it; ask again for the answer."""
+    made = previews.ask_for_preview(ExperimentRequest(layer=0, corpus=corpus_id, **wanted.dict()))
+    return Status(202 if made.is_awaited else 200, made)
 
 
 @corpora_router.get("", response={200: schemas.CorpusPage, **REFUSALS}, operation_id="list_corpora")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from django.conf import settings
@@ -12,13 +12,14 @@ from experiments.engine.config import ARCHITECTURES, SITES
 from experiments.engine.estimate import Estimate
 from experiments.engine.model_card import ModelCard
 from experiments.forms import FROM_HUB, UPLOAD, ExplorerForm
-from experiments.models import Corpus, Experiment
+from experiments.models import Corpus, Experiment, TokenPreview
 from experiments.services import corpora
 from experiments.services.compute import memory_bytes
 from experiments.services.configurations import configure, known_card
 from experiments.services.estimates import estimate_of
 from experiments.services.experiments import create_experiment
 from experiments.services.language_models import list_models, resolve_model
+from experiments.services.previews import ask_for_preview
 from experiments.services.workers import worker_is_alive
 from latentlens.lib.problems import Problem, Refused, refused_field
 
@@ -144,6 +145,22 @@ def start(form: ExplorerForm) -> Experiment | None:
         return None
 
 
+def preview_context(form: ExplorerForm) -> dict[str, Any]:
+    """The preview of tokens for what is in the form, or what has to be changed before there can be one."""
+    corpus = _corpus(form)
+    if corpus is None:
+        return {"preview_problem": " ".join(str(sentence) for field in form.errors.values() for sentence in field)}
+    try:
+        return shown_preview(ask_for_preview(replace(form.request_for(corpus), layer=0)))
+    except Refused as refusal:
+        return {"preview_problem": refusal.message}
+
+
+def shown_preview(preview: TokenPreview) -> dict[str, Any]:
+    """What the panel of tokens shows."""
+    return {"preview": preview, "worker_is_missing": preview.is_awaited and not worker_is_alive("lens")}
+
+
 def _corpus(form: ExplorerForm) -> int | str | None:
     """The chosen corpus; an uploaded file or a named data set becomes one. None when that was refused."""
     chosen = form.text("corpus")
@@ -168,7 +185,7 @@ def _uploaded(form: ExplorerForm) -> Corpus:
     form.set_text("kept_upload", kept.signed())
     form.kept_name = kept.name
     try:
-        return corpora.add_kept_upload(kept, column=form.text("column"))
+        return corpora.add_kept_upload(kept, column=form.text("column"), chat=form.holds_conversations)
     except Refused as refusal:
         if "file" in refusal.fields:  # another column will not help: this file cannot be used
             corpora.forget_upload(kept)
@@ -179,7 +196,11 @@ def _uploaded(form: ExplorerForm) -> Corpus:
 
 def _named(form: ExplorerForm) -> Corpus:
     return corpora.add_hub_corpus(
-        form.text("corpus_hub_id"), form.text("configuration"), form.text("split"), form.text("hub_column")
+        form.text("corpus_hub_id"),
+        form.text("configuration"),
+        form.text("split"),
+        form.hub_column_text,
+        chat=form.holds_conversations,
     )
 
 

@@ -8,8 +8,8 @@ from django import forms
 from django.core.files.uploadedfile import UploadedFile
 from django.http import QueryDict
 
-from experiments.engine.config import ARCHITECTURES, BOUNDS, SITES
-from experiments.engine.documents import ENDINGS
+from experiments.engine.config import ARCHITECTURES, BOUNDS, PACKINGS, SITES
+from experiments.engine.documents import ENDINGS, TEXT_COLUMN
 from experiments.models import Corpus
 from experiments.services.configurations import (
     DEFAULT_CONTEXT_LENGTH,
@@ -61,6 +61,13 @@ class ExplorerForm(forms.Form):
     configuration = forms.CharField(required=False)
     split = forms.CharField(required=False, initial="train")
     hub_column = forms.CharField(label="Column", required=False, initial="text")
+    chat = forms.ChoiceField(
+        label="The column holds",
+        choices=[("false", "Text"), ("true", "Conversations")],
+        required=False,
+        initial="false",
+        help_text="Lists of messages with role and content; the model's chat template writes them out.",
+    )
 
     architecture = forms.ChoiceField(
         choices=[(item.name, item.title) for item in ARCHITECTURES.values()], required=False, initial="topk"
@@ -72,6 +79,26 @@ class ExplorerForm(forms.Form):
     context_length = _number("context_length", "Context length", initial="")
     learning_rate = forms.CharField(required=False, help_text="Empty: a scaling law of the number of features.")
     batch_tokens = _number("batch_tokens", "Batch tokens", initial="")
+    packing = forms.ChoiceField(
+        label="Windows",
+        choices=[(item.name, item.title) for item in PACKINGS.values()],
+        required=False,
+        initial="across_documents",
+        help_text=PACKINGS["one_document"].description,
+    )
+    deduplicate = forms.ChoiceField(
+        label="Identical documents",
+        choices=[("false", "Read each of them"), ("true", "Read only the first")],
+        required=False,
+        initial="false",
+    )
+    streaming = forms.ChoiceField(
+        label="Hub data set",
+        choices=[("true", "Streamed"), ("false", "Downloaded whole")],
+        required=False,
+        initial="true",
+        help_text="Streaming fetches what is read; a whole download stays for the next experiment.",
+    )
     sparsity_coefficient = _number("sparsity_coefficient", "Sparsity coefficient")
 
     def __init__(self, data: QueryDict | None = None, files: Any = None, *, models: list[ListedModel]) -> None:
@@ -94,9 +121,18 @@ class ExplorerForm(forms.Form):
         """The model as the services know it."""
         return f"hub:{self.text('hub_id')}" if self.text("model") == FROM_HUB else self.text("model")
 
+    @property
+    def holds_conversations(self) -> bool:
+        return self.text("chat") == "true"
+
+    @property
+    def hub_column_text(self) -> str:
+        """The usual column of texts, as it stands in the form at first, is not the one of conversations."""
+        return "" if self.holds_conversations and self.text("hub_column") == TEXT_COLUMN else self.text("hub_column")
+
     def request_for(self, corpus: int | str) -> ExperimentRequest:
         """The request as it was typed, on this corpus."""
-        names = ("context_length", "learning_rate", "batch_tokens")
+        names = ("context_length", "learning_rate", "batch_tokens", "packing", "deduplicate", "streaming")
         optional = {name: self.text(name) for name in names if self.text(name)}
         return ExperimentRequest(
             name=self.text("name"),

@@ -12,7 +12,7 @@ from django.template.loader import render_to_string
 from django.urls import reverse
 
 from experiments.curves import metric_event
-from experiments.engine.config import ARCHITECTURES, SITES
+from experiments.engine.config import ARCHITECTURES, PACKINGS, SITES
 from experiments.models import Experiment, Metric
 from experiments.quality_card import quality_card
 from experiments.services.workers import worker_is_alive
@@ -80,6 +80,7 @@ def page_context(experiment: Experiment) -> dict[str, Any]:
     """What the page shows beside the live parts: the configuration, which never changes."""
     return live_context(experiment) | {
         "architecture": ARCHITECTURES.get(experiment.architecture),
+        "packing": PACKINGS.get(experiment.config.get("packing", "across_documents")),
         "site": SITES.get(experiment.site),
         "is_watched": experiment.status not in ENDED,
     }

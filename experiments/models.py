@@ -27,6 +27,9 @@ class Corpus(models.Model):
     configuration = models.CharField(max_length=200, blank=True)
     split = models.CharField(max_length=100, blank=True)
     column = models.CharField(max_length=200, blank=True, help_text="Which column or key holds the text.")
+    chat_template = models.BooleanField(
+        default=False, help_text="The column holds conversations, which the model's chat template writes out."
+    )
     revision = models.CharField(max_length=64, blank=True, help_text="Commit of the hub data set.")
     content_hash = models.CharField(max_length=64, blank=True, help_text="SHA-256 of the uploaded file.")
     size_bytes = models.BigIntegerField(null=True, blank=True)
@@ -85,6 +88,7 @@ class Experiment(models.Model):
     seconds_left = models.FloatField(null=True, blank=True)
     progress_note = models.CharField(max_length=200, blank=True)
     sequence = models.BigIntegerField(default=1, help_text="Number of the newest event; being made is event 1.")
+    captured = models.JSONField(default=dict, blank=True, help_text="What was read: tokens, documents, and left out.")
     quality = models.JSONField(default=dict, blank=True)
     weights_sha256 = models.CharField(max_length=64, blank=True)
     error = models.TextField(blank=True)
@@ -177,6 +181,40 @@ class Worker(models.Model):
     def reads(self) -> list[str]:
         """The queues it takes work from."""
         return self.queues.split(",")
+
+
+class TokenPreview(models.Model):
+    """What a worker found at the beginning of a corpus: its first windows as a model would read them."""
+
+    key = models.CharField(max_length=64, unique=True, help_text="Hash of all that the windows depend on.")
+    corpus = models.ForeignKey(Corpus, on_delete=models.CASCADE, related_name="previews")
+    model = models.CharField(max_length=220)
+    config = models.JSONField()
+    result = models.JSONField(null=True, blank=True)
+    error = models.TextField(blank=True)
+    asked_at = models.DateTimeField(default=timezone.now)
+    answered_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-asked_at"]
+
+    def __str__(self) -> str:
+        return f"{self.corpus} read by {self.model}"
+
+    @property
+    def is_awaited(self) -> bool:
+        return self.answered_at is None
+
+    @property
+    def tokens_per_character(self) -> float | None:
+        """In what was sampled."""
+        return self.result["sampled_tokens"] / self.result["sampled_characters"] if self.result else None
+
+    @property
+    def estimated_tokens(self) -> int | None:
+        """Of the whole corpus; None where nobody knows how many characters that has."""
+        rate, characters = self.tokens_per_character, self.corpus.characters
+        return round(rate * characters) if rate is not None and characters is not None else None
 
 
 class FirstStart(models.Model):

@@ -113,6 +113,8 @@ def _after_stage(record: StageFinished) -> dict[str, Any]:
     following = _STAGES[_STAGES.index(Experiment.Stage(record.stage)) + 1]
     changes: dict[str, Any] = {"stage": following, "step": 0, "steps": 0, "progress_note": ""}
     changes |= {"tokens_per_second": None, "seconds_left": None}
+    if record.stage == "capture":
+        changes["captured"] = finite(record.values)
     if record.stage == "training":
         changes["weights_sha256"] = record.values.get("weights_sha256", "")
     if record.stage == "evaluation":

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from ninja import Field, Schema
 
 from experiments.engine.config import SITES
-from experiments.models import Experiment, Metric
+from experiments.models import Experiment, Metric, TokenPreview
 from experiments.services.configurations import default_n_features, default_sparsity_coefficient
 
 Status = Literal["queued", "running", "paused", "finished", "failed", "cancelled"]
@@ -28,6 +28,9 @@ class ExperimentIn(Schema):
     training_tokens: int = 2_000_000
     seed: int = 0
     context_length: int | None = Field(None, description="Tokens of a window; by default 128 or what the model reads.")
+    packing: str = Field("across_documents", description="across_documents or one_document (one per window).")
+    deduplicate: bool = Field(False, description="Read only the first of identical documents.")
+    streaming: bool = Field(True, description="Stream a hub data set; false downloads it whole first.")
     learning_rate: float | None = Field(None, description="By default a scaling law of the number of features.")
     batch_tokens: int | None = Field(None, description="Tokens of a step; by default 4,096, less in a short training.")
 
@@ -53,6 +56,7 @@ class ExperimentOut(Schema):
     site: str
     corpus: int
     config: dict[str, Any]
+    captured: dict[str, Any] | None = Field(description="Tokens and documents that were read, and what was left out.")
     quality: dict[str, Any] | None
     weights_sha256: str | None
     error: str | None
@@ -70,6 +74,10 @@ class ExperimentOut(Schema):
     @staticmethod
     def resolve_stage(experiment: Experiment) -> str | None:
         return experiment.stage or None
+
+    @staticmethod
+    def resolve_captured(experiment: Experiment) -> dict[str, Any] | None:
+        return experiment.captured or None
 
     @staticmethod
     def resolve_quality(experiment: Experiment) -> dict[str, Any] | None:
@@ -117,6 +125,7 @@ class CorpusOut(Schema):
     configuration: str
     split: str
     column: str
+    chat_template: bool
     content_hash: str
     size_bytes: int | None
     documents: int | None
@@ -129,8 +138,46 @@ class CorpusPage(Schema):
     next: str | None
 
 
+class PreviewIn(Schema):
+    model: str = Field(description="builtin, local:NAME (a folder of MODELS_DIR), hub:ID, or a bare name.")
+    revision: str = ""
+    context_length: int | None = Field(None, description="Tokens of a window; by default 128 or what the model reads.")
+    packing: str = "across_documents"
+    streaming: bool = True
+
+
+class PreviewTokenOut(Schema):
+    text: str
+    special: bool
+    padding: bool
+    begins: bool = Field(description="Whether it is the first of its document in the window.")
+
+
+class PreviewOut(Schema):
+    id: int
+    corpus: int
+    model: str
+    windows: list[list[PreviewTokenOut]] | None = Field(description="The first windows; null while a worker reads.")
+    tokens_per_character: float | None
+    estimated_tokens: int | None = Field(description="Of the whole corpus; null where its size is not known.")
+    error: str | None
+
+    @staticmethod
+    def resolve_corpus(preview: TokenPreview) -> int:
+        return preview.corpus_id
+
+    @staticmethod
+    def resolve_windows(preview: TokenPreview) -> Any:
+        return preview.result and preview.result["windows"]
+
+    @staticmethod
+    def resolve_error(preview: TokenPreview) -> str | None:
+        return preview.error or None
+
+
 class HubCorpusIn(Schema):
     hub_id: str = Field(description="name or org/name of a data set on the hub.")
     configuration: str = ""
     split: str = "train"
     column: str = ""
+    chat: bool = Field(False, description="The column holds conversations: lists of messages with role and content.")

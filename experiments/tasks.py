@@ -10,6 +10,13 @@ def run_experiment(experiment_id: int) -> None:
     run(experiment_id)
 
 
+@shared_task(name="experiments.preview_tokens")
+def preview_tokens(preview_id: int) -> None:
+    from experiments.token_previews import preview
+
+    preview(preview_id)
+
+
 @shared_task(name="experiments.describe_model")
 def describe_model(hub_model_id: int) -> None:
     from experiments.hub_descriptions import describe

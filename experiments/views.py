@@ -14,6 +14,7 @@ from experiments import explorer, live_page
 from experiments.curves import curves_of, metric_points
 from experiments.models import Experiment
 from experiments.services import experiments as service
+from experiments.services import previews
 from experiments.services.workers import worker_is_alive
 from latentlens.lib.paging import Ordering, page_of
 from latentlens.lib.problems import Conflict, NotFound, Refused
@@ -82,6 +83,26 @@ def estimate(request: HttpRequest) -> HttpResponse:
     """The estimate for what is in the form."""
     form = explorer.explorer_form(request.GET)
     return render(request, "experiments/_estimate.html", {"estimate": explorer.estimate_view(form)})
+
+
+@require_POST
+def ask_preview(request: HtmxRequest) -> HttpResponse:
+    """Asks for the tokens of the corpus in the form; a file that comes with it becomes a corpus."""
+    form = explorer.explorer_form(request.POST, request.FILES)
+    context = explorer.preview_context(form)
+    if request.htmx:
+        return render(request, "experiments/_token_preview.html", context)
+    return render(request, "experiments/new.html", explorer.explorer_context(form) | context)
+
+
+@require_GET
+def preview(request: HttpRequest, preview_id: int) -> HttpResponse:
+    """A preview of tokens as it stands, for htmx."""
+    try:
+        made = previews.preview_by_id(preview_id)
+    except NotFound as problem:
+        raise Http404 from problem
+    return render(request, "experiments/_token_preview.html", explorer.shown_preview(made))
 
 
 @require_GET

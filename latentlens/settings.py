@@ -166,6 +166,7 @@ CELERY_BROKER_CONNECTION_MAX_RETRIES = None
 CELERY_TASK_DEFAULT_QUEUE = "experiments"
 CELERY_TASK_ROUTES = {
     "experiments.describe_model": {"queue": "lens"},
+    "experiments.preview_tokens": {"queue": "lens"},
     "experiments.*": {"queue": "experiments"},
     "features.*": {"queue": "features"},
     "lens.*": {"queue": "lens"},

@@ -30,7 +30,8 @@ RETRY_AFTER_SECONDS = (0.5, 1.0, 2.0, 4.0, 8.0)
 BUSY_STATUSES = {408, 429, 500, 502, 503, 504}
 WEIGHT_FILES = ("model.safetensors", "model.safetensors.index.json", "model-*.safetensors")
 CONFIG_FILES = ("config.json", "tokenizer_config.json")
-MODEL_FILES = (*WEIGHT_FILES, "*.json", "*.model", "merges.txt", "vocab.txt")
+TOKENIZER_FILES = ("*.json", "*.jinja", "*.model", "merges.txt", "vocab.txt")  # a chat template is a .jinja
+MODEL_FILES = (*WEIGHT_FILES, *TOKENIZER_FILES)
 # The hub client has been built on several HTTP libraries; they all name a broken connection by one of these.
 CONNECTION_ERRORS = {"TransportError", "ConnectionError", "Timeout", "TimeoutError"}
 
@@ -73,6 +74,19 @@ def fetch_model(hub_id: str, revision: str | None = None) -> Generator[Progress,
     finally:
         download.stopped.set()
     return download.result()
+
+
+def fetch_tokenizer(hub_id: str, revision: str | None = None) -> HubModel:
+    """As `fetch_model`, without the weights, which nobody needs to see tokens. Raises HubError."""
+    try:
+        info = patiently(lambda: _model_info(hub_id, revision), hub_id)
+    except HubUnreachableError:
+        cached = _cached_snapshot(hub_id, revision)
+        if cached is None:
+            raise
+        return HubModel(cached, cached.name)
+    commit, silent = str(info.sha), _counter_class([], Event())
+    return HubModel(patiently(lambda: _snapshot(hub_id, commit, TOKENIZER_FILES, silent), hub_id), commit)
 
 
 def describe_model(hub_id: str, revision: str | None = None) -> HubModelCard:

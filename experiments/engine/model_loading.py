@@ -20,11 +20,11 @@ from transformers.utils import logging
 
 from experiments.engine.block_list import ModelRefused
 from experiments.engine.config import ModelConfig
-from experiments.engine.hub import fetch_model
+from experiments.engine.hub import fetch_model, fetch_tokenizer
 from experiments.engine.language_model import LanguageModel
-from experiments.engine.model_card import Kind, ModelCardError, read_model_card
+from experiments.engine.model_card import Kind, ModelCardError, Weights, read_model_card
 from experiments.engine.records import Progress
-from experiments.engine.text_tokenizer import load_tokenizer
+from experiments.engine.text_tokenizer import TextTokenizer, load_tokenizer
 
 DtypeName: TypeAlias = Literal["float32", "bfloat16", "float16"]
 
@@ -45,6 +45,17 @@ def open_language_model(
         fetched = yield from fetch_model(path, model.revision)
         folder, commit = fetched.folder, fetched.commit
     return load_language_model(folder, name=name, revision=commit, device=device, dtype=model.dtype)
+
+
+def open_tokenizer(model: ModelConfig, path: str) -> TextTokenizer:
+    """The tokenizer of the model that a config names, without its weights. Raises ModelRefused and HubError."""
+    name = "The built-in model" if model.source == "builtin" else model.name
+    folder = fetch_tokenizer(path, model.revision).folder if model.source == "hub" else Path(path)
+    try:
+        stated = read_model_card(folder, name, Weights(None, 0)).kind
+    except ModelCardError as error:
+        raise ModelRefused(str(error)) from error
+    return load_tokenizer(folder, name, _kind_of(folder, name, stated))
 
 
 def load_language_model(

@@ -135,7 +135,7 @@ class _Making:
         concept_bytes = -(-len(recipe.source.concepts) // 8)
         saved = state["writers"] if state else {TRAINING: None, HELD_OUT: None}
         self._writers = {
-            part: stack.enter_context(closing(self._writer(part, size, saved[part])))
+            part: stack.enter_context(closing(writer_for(recipe, folder / part, size, saved[part])))
             for part, size in ((TRAINING, 0), (HELD_OUT, concept_bytes))
         }
         self._wanted = {TRAINING: recipe.training_tokens, HELD_OUT: recipe.held_out_tokens}
@@ -175,11 +175,6 @@ class _Making:
         self._written.cut_tokens = sum(writer.cut_tokens for writer in self._writers.values())
         return self._written
 
-    def _writer(self, part: str, concept_bytes: int, state: dict[str, Any] | None) -> WindowWriter:
-        kind = DocumentWindowWriter if self._recipe.packing == "one_document" else WindowWriter
-        recipe = self._recipe
-        return kind(self._folder / part, recipe.tokenizer.frame, recipe.context_length, concept_bytes, state)
-
     def _is_wanted(self, held_out: bool) -> bool:
         part = _part(held_out)
         return self._writers[part].text_tokens < self._wanted[part]
@@ -192,6 +187,12 @@ class _Making:
         rate = (done - self._done_before) / seconds if seconds > 0 and done > self._done_before else None
         left = (wanted - done) / rate if rate else None
         return Progress("capture", done, wanted, done, rate, left, "reading the corpus")
+
+
+def writer_for(recipe: Recipe, folder: Path, concept_bytes: int, state: dict[str, Any] | None = None) -> WindowWriter:
+    """The writer that packs as the recipe says."""
+    kind = DocumentWindowWriter if recipe.packing == "one_document" else WindowWriter
+    return kind(folder, recipe.tokenizer.frame, recipe.context_length, concept_bytes, state)
 
 
 def _part(held_out: bool) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -12,6 +12,7 @@ from django.conf import settings
 from experiments.engine.config import (
     ARCHITECTURES,
     BOUNDS,
+    PACKINGS,
     SITES,
     Choice,
     ConfigError,
@@ -65,6 +66,9 @@ class ExperimentRequest:
     context_length: Number | None = None
     learning_rate: Number | None = None
     batch_tokens: Number | None = None
+    packing: str = "across_documents"
+    deduplicate: bool | str = False
+    streaming: bool | str = True
 
 
 @dataclass(frozen=True)
@@ -87,10 +91,13 @@ def configure(request: ExperimentRequest) -> Configuration:
     numbers = form.check_numbers(request, _default_context_length(card))
     form.check_choice("site", request.site, SITES)
     form.check_choice("architecture", request.architecture, ARCHITECTURES)
+    form.check_choice("packing", request.packing, PACKINGS)
+    reading = {name: form.check(partial(_truth, name, getattr(request, name))) for name in ("deduplicate", "streaming")}
     form.raise_mistakes()
-    config = _engine_config(request, model, corpus_config(corpus), numbers)
+    config = _engine_config(request, model, replace(corpus_config(corpus), **reading), numbers)
     check_against_card(config, card)
-    _refuse_short_corpus(corpus, config.context_length)
+    if config.packing == "across_documents":
+        _refuse_short_corpus(corpus, config.context_length)
     return Configuration(name or suggested_name(config), config, corpus, card)
 
 
@@ -179,6 +186,12 @@ def _learning_rate(value: Number | None) -> float | None:
     return parse_number(value, field="learning_rate", minimum=1e-8, maximum=1.0)
 
 
+def _truth(name: str, value: bool | str) -> bool:
+    if str(value).lower() not in {"true", "false"}:
+        raise refused_field(name, f"The field {name} must be true or false.")
+    return str(value).lower() == "true"
+
+
 def _default_context_length(card: ModelCard | None) -> int:
     return min(DEFAULT_CONTEXT_LENGTH, card.context_length) if card else DEFAULT_CONTEXT_LENGTH
 
@@ -198,6 +211,7 @@ def _engine_config(
             learning_rate=numbers["learning_rate"],
         ),
         context_length=numbers["context_length"],
+        packing=request.packing,
         seed=numbers["seed"],
     )
 

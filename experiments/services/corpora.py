@@ -81,24 +81,29 @@ def keep_upload(file: UploadedBytes) -> KeptUpload:
     return KeptUpload(f"{digest}{ending}", name)
 
 
-def add_kept_upload(kept: KeptUpload, name: str = "", column: str = "") -> Corpus:
+def add_kept_upload(kept: KeptUpload, name: str = "", column: str = "", *, chat: bool = False) -> Corpus:
     """Makes a corpus of a stored file, read once from end to end. Raises Refused with the field that is to blame."""
     title = clean_name(name or kept.name, field="name")
     path = upload_path(kept.file)
     wanted = clean_name(column, field="column") if column.strip() else None
-    _check_column(path, wanted)
+    _check_column(path, wanted, chat)
     try:
-        report = inspect_upload(path, wanted)
+        report = inspect_upload(path, wanted, chat=chat)
     except CorpusError as error:
         raise refused_field("file", str(error)) from error
     same = Corpus.objects.filter(
-        source=Corpus.Source.UPLOAD, content_hash=report.sha256, column=report.column or "", name=title
+        source=Corpus.Source.UPLOAD,
+        content_hash=report.sha256,
+        column=report.column or "",
+        chat_template=chat,
+        name=title,
     ).first()
     return same or Corpus.objects.create(
         name=title,
         source=Corpus.Source.UPLOAD,
         file=kept.file,
         column=report.column or "",
+        chat_template=chat,
         content_hash=report.sha256,
         size_bytes=path.stat().st_size,
         documents=report.documents,
@@ -106,11 +111,11 @@ def add_kept_upload(kept: KeptUpload, name: str = "", column: str = "") -> Corpu
     )
 
 
-def add_upload(file: UploadedBytes, name: str = "", column: str = "") -> Corpus:
+def add_upload(file: UploadedBytes, name: str = "", column: str = "", *, chat: bool = False) -> Corpus:
     """Stores an uploaded file and makes a corpus of it; a refused file is not kept."""
     kept = keep_upload(file)
     try:
-        return add_kept_upload(kept, name, column)
+        return add_kept_upload(kept, name, column, chat=chat)
     except Refused:
         forget_upload(kept)
         raise
@@ -122,7 +127,9 @@ def forget_upload(kept: KeptUpload) -> None:
         upload_path(kept.file).unlink(missing_ok=True)
 
 
-def add_hub_corpus(hub_id: str, configuration: str = "", split: str = "", column: str = "") -> Corpus:
+def add_hub_corpus(
+    hub_id: str, configuration: str = "", split: str = "", column: str = "", *, chat: bool = False
+) -> Corpus:
     """The row of a data set on the hub; what it holds is found out by the worker that reads it."""
     parts = hub_id.strip().removeprefix("hub:").split("/")
     if len(parts) > 2 or not all(SAFE_NAME.match(part) and ".." not in part for part in parts):
@@ -133,7 +140,7 @@ def add_hub_corpus(hub_id: str, configuration: str = "", split: str = "", column
     }
     name = " · ".join(["/".join(parts), *filter(None, (cleaned["configuration"], cleaned["split"]))])
     corpus, _ = Corpus.objects.get_or_create(
-        source=Corpus.Source.HUB, hub_id="/".join(parts), **cleaned, defaults={"name": name[:200]}
+        source=Corpus.Source.HUB, hub_id="/".join(parts), chat_template=chat, **cleaned, defaults={"name": name[:200]}
     )
     return corpus
 
@@ -162,13 +169,14 @@ def corpus_config(corpus: Corpus) -> CorpusConfig:
         split=corpus.split or None,
         revision=corpus.revision or None,
         content_hash=corpus.content_hash or None,
+        chat_template=corpus.chat_template,
     )
 
 
-def _check_column(path: Path, column: str | None) -> None:
+def _check_column(path: Path, column: str | None, chat: bool) -> None:
     """A table without the named column is refused at the column, so that the file need not come again."""
     try:
-        text_column(path, column)
+        text_column(path, column, chat=chat)
     except CorpusError as error:
         raise refused_field("column" if isinstance(error, MissingColumn) else "file", str(error)) from error
 

@@ -51,6 +51,19 @@ QUALITY = {
 }  # fmt: skip
 
 
+CAPTURED = {
+    "training_tokens": 41_200,
+    "held_out_tokens": 5_100,
+    "split": "document",
+    "training_documents": 310,
+    "held_out_documents": 34,
+    "blank_documents": 5,
+    "duplicate_documents": 17,
+    "cut_tokens": 901,
+    "outliers_left_out": 3,
+}
+
+
 def write_model(folder: Path, *, layers: int = 4, width: int = 16, **config: Any) -> None:
     """A model folder that cards can be read from; nobody could run it."""
     folder.mkdir(parents=True)
@@ -137,7 +150,7 @@ def whole_story(steps: int = 10) -> list[Any]:
     return [
         Progress("capture", 0, 1),
         ModelLoaded("commit-1", 1_000_000),
-        StageFinished("capture", {}),
+        StageFinished("capture", CAPTURED),
         *training,
         StageFinished("training", {"weights_sha256": "ef" * 32}),
         StageFinished("evaluation", QUALITY),

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from experiments.engine.config import ConfigError, ExperimentConfig, as_json
 from experiments.models import Corpus, HubModel
 from experiments.services import configurations, estimates, language_models
 from experiments.services.configurations import ExperimentRequest, configure, middle_layer
@@ -154,3 +155,28 @@ def test_the_same_choice_by_a_bare_name_and_by_its_full_name(data_dir: Path) -> 
     for text in ("mine", "local:mine"):
         assert configurations.resolve_model(text).canonical == "local:mine"
     assert configurations.resolve_model("gpt2").canonical == "hub:gpt2"
+
+
+def test_how_a_corpus_is_read_is_a_choice(data_dir: Path) -> None:
+    config = configure(request()).config
+    assert (config.packing, config.corpus.deduplicate, config.corpus.streaming) == ("across_documents", False, True)
+    config = configure(request(packing="one_document", deduplicate="true", streaming=False)).config
+    assert (config.packing, config.corpus.deduplicate, config.corpus.streaming) == ("one_document", True, False)
+    assert list(refusal(packing="none", deduplicate="perhaps")) == ["packing", "deduplicate"]
+
+
+def test_configurations_of_earlier_versions_can_be_read(data_dir: Path) -> None:
+    document = as_json(configure(request()).config)
+    del document["packing"]
+    for name in ("chat_template", "streaming", "deduplicate"):
+        del document["corpus"][name]
+    assert ExperimentConfig.from_json(document) == configure(request()).config
+    document["corpus"]["deduplicate"] = 1
+    with pytest.raises(ConfigError, match="wrong kind"):
+        ExperimentConfig.from_json(document)
+
+
+def test_short_documents_are_enough_for_windows_of_their_own(data_dir: Path) -> None:
+    corpus = Corpus.objects.create(name="Short", source="upload", documents=2, characters=20, size_bytes=10)
+    assert list(refusal(corpus=corpus.pk)) == ["corpus"]
+    assert configure(request(corpus=corpus.pk, packing="one_document")).corpus == corpus

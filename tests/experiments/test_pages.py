@@ -16,6 +16,7 @@ from experiments.curves import MOST_POINTS, metric_points
 from experiments.models import Experiment, Metric
 from experiments.services import leases
 from experiments.services.workers import record_heartbeat
+from tests.experiments.conftest import CAPTURED
 
 Make = Callable[..., Experiment]
 Status = Experiment.Status
@@ -261,3 +262,12 @@ def test_a_worker_that_fell_silent_is_missed(page_client: Client, make_experimen
 
     Worker.objects.update(heartbeat_at=timezone.now() - timedelta(minutes=2))
     assert "No worker that runs experiments is alive" in page(page_client, "/experiments/")
+
+
+def test_what_was_read_and_left_out_is_shown(page_client: Client, make_experiment: Callable[..., Experiment]) -> None:
+    experiment = make_experiment("finished", captured=CAPTURED)
+    text = page_client.get(f"/experiments/{experiment.pk}/").content.decode()
+    assert "41,200 tokens of 310 documents" in text
+    assert "5,100 tokens of 34 documents" in text
+    assert "3 outliers of the first segment, 17 duplicates, 5 blank documents, 901 tokens beyond their window" in text
+    assert "Across documents" in text

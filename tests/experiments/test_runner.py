@@ -17,7 +17,7 @@ from experiments.services.experiments import cancel_experiment, delete_experimen
 from experiments.services.folders import experiment_folder
 from experiments.signals import experiment_finished
 from latentlens.lib import shutdown
-from tests.experiments.conftest import FakeEngine, whole_story
+from tests.experiments.conftest import CAPTURED, FakeEngine, whole_story
 from tests.worker_processes import wait_until
 
 Make = Callable[..., Experiment]
@@ -58,6 +58,7 @@ def test_an_undisturbed_experiment(make_experiment: Make, engine: FakeEngine) ->
     assert experiment.status == Status.FINISHED
     assert experiment.weights_sha256 == "ef" * 32
     assert experiment.quality["explained_variance"] == 0.934
+    assert experiment.captured == CAPTURED
     assert experiment.model_revision == "commit-1"
     assert experiment.finished_at is not None
     assert heard == [(experiment.pk, "import", Status.RUNNING)]

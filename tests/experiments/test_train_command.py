@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import signal
@@ -135,3 +136,15 @@ def test_only_what_is_interrupted_is_resumed(engine: FakeEngine, make_experiment
     leases.claim(experiment.pk, "a worker")
     with pytest.raises(CommandError, match="is running; only a paused or failed one"):
         train("--resume", str(experiment.pk))
+
+
+def test_how_the_corpus_is_read_is_said_by_flags(engine: FakeEngine, tmp_path: Path) -> None:
+    path = tmp_path / "chats.jsonl.gz"
+    messages = [{"role": "user", "content": "Hello there, and once upon a time."}]
+    path.write_bytes(gzip.compress((json.dumps({"messages": messages}) + "\n").encode() * 9))
+    train("--corpus", str(path), "--chat", "--deduplicate", "--no-streaming", "--packing", "one_document")
+    experiment = Experiment.objects.get()
+    read = experiment.config["corpus"]
+    assert (read["chat_template"], read["deduplicate"], read["streaming"]) == (True, True, False)
+    assert experiment.config["packing"] == "one_document"
+    assert experiment.corpus.file.endswith(".jsonl.gz")

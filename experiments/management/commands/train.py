@@ -12,18 +12,17 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.core.files import File
 from django.core.management.base import BaseCommand, CommandError
 from django.db.utils import OperationalError, ProgrammingError
 from ninja.responses import NinjaJSONEncoder
 
+from experiments.corpus_options import corpus_named
 from experiments.engine.config import SITES
-from experiments.models import Corpus, Experiment
+from experiments.models import Experiment
 from experiments.progress_bar import ProgressBar
 from experiments.quality_card import quality_card
 from experiments.runner import run_claimed
 from experiments.schemas import ExperimentOut
-from experiments.services import corpora
 from experiments.services.configurations import ExperimentRequest, middle_layer
 from experiments.services.experiments import RESUMABLE, experiment_by_id, store_experiment
 from experiments.services.leases import claim, conclude, new_owner
@@ -57,6 +56,10 @@ class Command(BaseCommand):
         parser.add_argument("--column", default="", help="where a table or a data set keeps its text")
         parser.add_argument("--configuration", default="", help="of a hub data set")
         parser.add_argument("--split", default="", help="of a hub data set (default train)")
+        parser.add_argument("--chat", action="store_true", help="the column holds conversations, not text")
+        parser.add_argument("--no-streaming", action="store_true", help="download a hub data set whole")
+        parser.add_argument("--deduplicate", action="store_true", help="read only the first of identical documents")
+        parser.add_argument("--packing", default="across_documents", help="across_documents (default) or one_document")
         parser.add_argument("--architecture", default="topk", help="topk (default)")
         for name, words in NUMBERS.items():
             names = [f"--{name.replace('_', '-')}", *(["--tokens"] if name == "training_tokens" else [])]
@@ -113,10 +116,11 @@ def _stored(options: dict[str, Any]) -> Experiment:
     numbers = {name: options[name] for name in NUMBERS if options[name] is not None}
     model = options["model"] or settings.DEFAULT_MODEL_NAME
     layer = options["layer"] if options["layer"] is not None else middle_layer(model, options["revision"])
-    texts = {name: options[name] for name in ("name", "revision", "site", "architecture")}
-    corpus = _corpus(options)
+    texts = {name: options[name] for name in ("name", "revision", "site", "architecture", "packing")}
+    corpus = corpus_named(options)
+    reading = {"deduplicate": options["deduplicate"], "streaming": not options["no_streaming"]}
     return store_experiment(
-        ExperimentRequest(model=model, layer=layer, corpus=corpus.pk, **texts, **numbers), Status.PAUSED
+        ExperimentRequest(model=model, layer=layer, corpus=corpus.pk, **texts, **reading, **numbers), Status.PAUSED
     )
 
 
@@ -127,19 +131,6 @@ def _to_resume(experiment_id: int) -> Experiment:
         raise CommandError(f"Experiment {experiment_id} is {state}; only a paused or failed one can be resumed.")
     Experiment.objects.filter(pk=experiment_id).update(attempts=0)
     return experiment
-
-
-def _corpus(options: dict[str, Any]) -> Corpus:
-    text: str = options["corpus"]
-    if text == "builtin":
-        return corpora.builtin_corpus()
-    if text.startswith("hub:"):
-        return corpora.add_hub_corpus(text, options["configuration"], options["split"], options["column"])
-    try:
-        with Path(text).open("rb") as file:
-            return corpora.add_upload(File(file, name=Path(text).name), column=options["column"])
-    except OSError as error:
-        raise CommandError(f"The corpus {text} cannot be read ({error.strerror}).") from None
 
 
 @contextmanager
