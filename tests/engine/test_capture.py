@@ -155,9 +155,9 @@ def test_sources_of_one_capture_read_every_segment_once(
     forwards: list[list[Place]] = []
     hidden_states = LanguageModel.hidden_states
 
-    def counted(model: LanguageModel, tokens: Any, places: list[Place]) -> list[Tensor]:
+    def counted(model: LanguageModel, tokens: Any, places: list[Place], mask: Any = None) -> list[Tensor]:
         forwards.append(places)
-        return hidden_states(model, tokens, places)
+        return hidden_states(model, tokens, places, mask)
 
     monkeypatch.setattr(LanguageModel, "hidden_states", counted)
     config = ExperimentConfig(

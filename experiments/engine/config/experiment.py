@@ -299,7 +299,9 @@ class ExperimentConfig:
         maximum=131_072,
     )
     packing: str = setting(
-        "across_documents", "Windows", "How documents become windows; of their own, short ones are padded, long ones cut.",
+        "across_documents",
+        "Windows",
+        "How documents become windows. In windows of their own, short ones are padded and long ones cut.",
         choices=PACKINGS,
     )
     seed: int = setting(

@@ -22,7 +22,9 @@ def settings_of(kind: type[Any]) -> Iterator[tuple[str, Setting]]:
 
 
 SETTINGS: dict[str, Setting] = {
-    setting.name: setting for kind in (ExperimentConfig, CorpusConfig, SaeConfig, TrainingConfig) for _, setting in settings_of(kind)
+    setting.name: setting
+    for kind in (ExperimentConfig, CorpusConfig, SaeConfig, TrainingConfig)
+    for _, setting in settings_of(kind)
 }
 BOUNDS = {name: setting for name, setting in SETTINGS.items() if setting.kind in ("number", "whole number")}
 
