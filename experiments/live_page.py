@@ -116,6 +116,10 @@ def repeat_url(experiment: Experiment) -> str:
     """The Layer Explorer, filled in with the settings of this experiment."""
     names = ("model", "layer", "site", "architecture", "n_features", "k", "training_tokens", "seed")
     settings = {name: getattr(experiment, name) for name in names} | {"corpus": experiment.corpus_id}
+    config = experiment.config
+    settings |= {"packing": config.get("packing", "across_documents")}
+    read = config.get("corpus", {})
+    settings |= {name: str(read[name]).lower() for name in ("deduplicate", "streaming") if name in read}
     return f"{reverse('experiments:new')}?{urlencode(settings)}"
 
 

@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from experiments import views
 from experiments.curves import MOST_POINTS, metric_points
+from experiments.live_page import repeat_url
 from experiments.models import Experiment, Metric
 from experiments.services import leases
 from experiments.services.workers import record_heartbeat
@@ -262,6 +263,13 @@ def test_a_worker_that_fell_silent_is_missed(page_client: Client, make_experimen
 
     Worker.objects.update(heartbeat_at=timezone.now() - timedelta(minutes=2))
     assert "No worker that runs experiments is alive" in page(page_client, "/experiments/")
+
+
+def test_repeating_reads_the_corpus_in_the_same_way(make_experiment: Make) -> None:
+    config = make_experiment().config
+    config = config | {"packing": "one_document", "corpus": config["corpus"] | {"deduplicate": True}}
+    address = repeat_url(make_experiment(config=config))
+    assert "packing=one_document&deduplicate=true&streaming=true" in address
 
 
 def test_what_was_read_and_left_out_is_shown(page_client: Client, make_experiment: Callable[..., Experiment]) -> None:
