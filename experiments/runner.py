@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 
@@ -24,6 +24,9 @@ from experiments.services.leases import LeaseLost, claim, conclude, give_back, n
 from experiments.signals import experiment_finished
 from latentlens.lib import shutdown
 from latentlens.lib.logs import experiment_log, get_logger
+
+if TYPE_CHECKING:
+    from experiments.engine.pipeline import Job
 
 # Who is asked to pause or shut down waits for a checkpoint, but not longer than this: the one before it will do.
 CHECKPOINT_PATIENCE = 12.0
@@ -145,8 +148,20 @@ def engine_records(experiment: Experiment, should_checkpoint: Callable[[], bool]
     """The engine's records for this experiment, from where it was left."""
     from experiments.engine import pipeline  # noqa: PLC0415 - imports torch
 
+    resume = pipeline.ResumePoint(
+        stage=experiment.stage or Experiment.Stage.CAPTURE,
+        checkpoint=experiment.checkpoint or None,
+        checkpoint_sha256=experiment.checkpoint_sha256 or None,
+    )
+    yield from pipeline.run(job_of(experiment), resume, should_checkpoint=should_checkpoint)
+
+
+def job_of(experiment: Experiment) -> Job:
+    """What the engine has to do for this experiment on this machine."""
+    from experiments.engine import pipeline  # noqa: PLC0415 - imports torch
+
     config = config_of(experiment)
-    job = pipeline.Job(
+    return pipeline.Job(
         config=config,
         folder=experiment_folder(experiment.pk).path,
         model_path=model_path(config.model),
@@ -155,12 +170,6 @@ def engine_records(experiment: Experiment, should_checkpoint: Callable[[], bool]
         device=resolve_device(settings.DEVICE),
         threads=cpu_threads(),
     )
-    resume = pipeline.ResumePoint(
-        stage=experiment.stage or Experiment.Stage.CAPTURE,
-        checkpoint=experiment.checkpoint or None,
-        checkpoint_sha256=experiment.checkpoint_sha256 or None,
-    )
-    yield from pipeline.run(job, resume, should_checkpoint=should_checkpoint)
 
 
 def config_of(experiment: Experiment) -> ExperimentConfig:

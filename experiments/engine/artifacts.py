@@ -74,6 +74,11 @@ class ExperimentFolder:
     def checkpoint(self, name: str) -> Path:
         return self.checkpoints / name
 
+    def newest_checkpoint_before(self, step: int) -> Path | None:
+        """The kept checkpoint with the most steps, of those with fewer than `step`."""
+        earlier = [path for path in self.checkpoints.glob("*.safetensors") if path.name < checkpoint_name(step)]
+        return max(earlier, default=None)
+
     def keep_checkpoints(self, *names: str) -> None:
         """Deletes every checkpoint that is not among `names`."""
         for path in self.checkpoints.glob("*.safetensors"):
