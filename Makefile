@@ -1,6 +1,6 @@
 # Latent Lens. `make help` explains every target.
 .DEFAULT_GOAL := help
-.PHONY: help dev test lint types docs clean
+.PHONY: help dev test lint types bench docs clean
 
 # pip is told not to compile the thousands of files of which we use a few, so Python must be let to keep what it compiles.
 unexport PYTHONDONTWRITEBYTECODE
@@ -30,6 +30,9 @@ lint: $(VENV)/.dev types ## Style, types, import contracts and missing migration
 
 types: $(VENV)/.dev ## mypy --strict
 	@$(BIN)/mypy latentlens experiments features lens
+
+bench: $(VENV)/.dev ## Time a first start, the demo experiment, pages and the lens on this machine
+	@$(BIN)/python -m benchmarks.workbench
 
 docs: $(VENV)/.dev ## Make the screenshots of the documentation again
 	@$(BIN)/python docs/screenshots.py

@@ -11,6 +11,8 @@ from __future__ import annotations
 import argparse
 import shutil
 import statistics
+from collections.abc import Iterator
+from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 from playwright.sync_api import Page, sync_playwright
@@ -35,23 +37,34 @@ def main() -> None:
     parser.add_argument("--experiment", type=int, required=True)
     parser.add_argument("--prompts", type=int, default=20)
     arguments = parser.parse_args()
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-        page = browser.new_page()
-        page.goto(arguments.link)
-        parts = urlsplit(arguments.link)
-        page.goto(f"{parts.scheme}://{parts.netloc}/lens/?experiment={arguments.experiment}")
-        _click(page, 0)
-        page.wait_for_selector(".lens-tokens")
-        times = sorted(_click(page, number) for number in range(1, arguments.prompts + 1))
+    with signed_in(arguments.link) as page:
+        times = sorted(clicks(page, arguments.experiment, arguments.prompts))
     median = statistics.median(times)
     print(f"click to heat map: median {median:.0f} ms, fastest {times[0]:.0f} ms, slowest {times[-1]:.0f} ms")
 
 
+@contextmanager
+def signed_in(link: str) -> Iterator[Page]:
+    """A page of a browser that has used the sign-in link."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        page = browser.new_page()
+        page.goto(link)
+        yield page
+        browser.close()
+
+
+def clicks(page: Page, experiment: int, prompts: int) -> list[float]:
+    """Milliseconds from click to heat map of so many prompts, after one that is not counted."""
+    parts = urlsplit(page.url)
+    page.goto(f"{parts.scheme}://{parts.netloc}/lens/?experiment={experiment}")
+    _click(page, 0)
+    page.wait_for_selector(".lens-tokens")
+    return [_click(page, number) for number in range(1, prompts + 1)]
+
+
 def _click(page: Page, number: int) -> float:
-    milliseconds, tokens = page.evaluate(CLICK.replace("TEXT", f'"{WORDS}"'), number)
-    if tokens:
-        print(f"{milliseconds:.0f} ms for {tokens} tokens")
+    milliseconds, _tokens = page.evaluate(CLICK.replace("TEXT", f'"{WORDS}"'), number)
     return float(milliseconds)
 
 
