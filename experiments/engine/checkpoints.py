@@ -56,6 +56,7 @@ def save_checkpoint(state: TrainingState, config: ExperimentConfig, folder: Expe
         "position": asdict(state.position),
         "scales": asdict(state.trainer.scales),
         "parts": state.trainer.parts,
+        "last_l0": state.trainer.last_l0,
         "norm_limit": state.norm_limit,
     }
     metadata = {"fingerprint": fingerprint(config), "facts": json.dumps(facts)}
@@ -81,7 +82,7 @@ def load_checkpoint(
     facts = json.loads(metadata["facts"])
     position = Position(**facts["position"])
     trainer = _trainer_from(tensors, config, Scales(**facts["scales"]), position.step)
-    trainer.parts = facts["parts"]
+    trainer.parts, trainer.last_l0 = facts["parts"], facts["last_l0"]
     return TrainingState(trainer, position, facts["norm_limit"])
 
 

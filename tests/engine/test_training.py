@@ -16,7 +16,7 @@ import torch
 
 from experiments.engine.artifacts import ArtifactError, ExperimentFolder, sha256_of
 from experiments.engine.checkpoints import TrainingState, load_checkpoint
-from experiments.engine.config import ExperimentConfig
+from experiments.engine.config import ARCHITECTURES, ExperimentConfig
 from experiments.engine.records import Checkpointed, Measurement, Progress, Record
 from experiments.engine.sae import Sae, SaeDescription, load_sae, save_sae
 from experiments.engine.schedules import scheduled_learning_rate
@@ -185,8 +185,11 @@ def test_a_missing_checkpoint_and_one_of_another_config_are_refused(tmp_path: Pa
         load_checkpoint(checkpoint.name, checkpoint.sha256, config, folder, "cpu")
 
 
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
 @pytest.mark.parametrize("poison", [float("nan"), float("inf"), 1e20])
-def test_divergence_stops_with_its_step_and_keeps_the_last_checkpoint(tmp_path: Path, poison: float) -> None:
+def test_divergence_stops_with_its_step_and_keeps_the_last_checkpoint(
+    tmp_path: Path, poison: float, architecture: str
+) -> None:
     class PoisonedSource(SyntheticSource):
         @property
         def hidden_states(self) -> torch.Tensor:
@@ -196,6 +199,7 @@ def test_divergence_stops_with_its_step_and_keeps_the_last_checkpoint(tmp_path: 
             return states
 
     config, source, folder = small_config(), PoisonedSource(), ExperimentFolder(tmp_path)
+    config = replace(config, sae=replace(config.sae, architecture=architecture))
     records: list[Record] = []
     with pytest.raises(TrainingDiverged, match="step 5") as failure:
         records.extend(train(config, start(config, source), source, folder, always))
