@@ -100,6 +100,12 @@ class ExplorerForm(forms.Form):
         help_text="Streaming fetches what is read; a whole download stays for the next experiment.",
     )
     sparsity_coefficient = _number("sparsity_coefficient", "Sparsity coefficient")
+    start_from = forms.CharField(
+        label="Start from experiment",
+        required=False,
+        help_text="Number of a finished experiment whose SAE is trained further; empty starts from random weights.",
+        widget=forms.TextInput(attrs={"inputmode": "numeric"}),
+    )
 
     def __init__(self, data: QueryDict | None = None, files: Any = None, *, models: list[ListedModel]) -> None:
         super().__init__(data, files, label_suffix="")
@@ -133,7 +139,7 @@ class ExplorerForm(forms.Form):
     def request_for(self, corpus: int | str) -> ExperimentRequest:
         """The request as it was typed, on this corpus."""
         names = ("context_length", "learning_rate", "batch_tokens", "packing", "deduplicate", "streaming")
-        optional = {name: self.text(name) for name in names if self.text(name)}
+        optional = {name: self.text(name) for name in (*names, "start_from") if self.text(name)}
         return ExperimentRequest(
             name=self.text("name"),
             model=self.model_text,

@@ -73,6 +73,7 @@ def live_context(experiment: Experiment) -> dict[str, Any]:
         "worker": experiment.owner.rpartition(":")[0],
         "quality": quality_card(experiment),
         "repeat_url": repeat_url(experiment),
+        "fine_tune_url": fine_tune_url(experiment),
     }
 
 
@@ -114,13 +115,24 @@ def percent_done(experiment: Experiment) -> int | None:
 
 def repeat_url(experiment: Experiment) -> str:
     """The Layer Explorer, filled in with the settings of this experiment."""
+    return f"{reverse('experiments:new')}?{urlencode(_settings(experiment))}"
+
+
+def fine_tune_url(experiment: Experiment) -> str:
+    """The Layer Explorer, filled in with the settings of this experiment, whose SAE is to be trained further."""
+    return f"{reverse('experiments:new')}?{urlencode(_settings(experiment) | {'start_from': experiment.pk})}"
+
+
+def _settings(experiment: Experiment) -> dict[str, Any]:
     names = ("model", "layer", "site", "architecture", "n_features", "k", "training_tokens", "seed")
     settings = {name: getattr(experiment, name) for name in names} | {"corpus": experiment.corpus_id}
     config = experiment.config
     settings |= {"packing": config.get("packing", "across_documents")}
     read = config.get("corpus", {})
     settings |= {name: str(read[name]).lower() for name in ("deduplicate", "streaming") if name in read}
-    return f"{reverse('experiments:new')}?{urlencode(settings)}"
+    if start := config.get("start"):
+        settings |= {"start_from": start["experiment"]}
+    return settings
 
 
 def _ahead(experiment: Experiment) -> int:

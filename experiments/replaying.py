@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from django.conf import settings
 
 from experiments.engine.artifacts import ExperimentFolder
+from experiments.engine.job import ResumePoint
 from experiments.engine.records import Record
 from experiments.models import Experiment, Metric
 from experiments.runner import config_of, job_of
@@ -20,7 +21,6 @@ from experiments.services.folders import experiment_folder
 from latentlens.lib.problems import Refused
 
 if TYPE_CHECKING:
-    from experiments.engine.pipeline import ResumePoint
     from experiments.engine.replay import Measured, Replay
 
 
@@ -67,8 +67,6 @@ def _folder() -> Iterator[ExperimentFolder]:
 
 def _checkpoint_before(experiment: Experiment, step: int, folder: ExperimentFolder) -> ResumePoint | None:
     """Copies the newest checkpoint that holds fewer than `step` steps; of one in a worker's hands none is sure."""
-    from experiments.engine.pipeline import ResumePoint  # noqa: PLC0415 - imports torch
-
     kept = None if experiment.is_held else experiment_folder(experiment.pk).newest_checkpoint_before(step)
     if kept is None:
         return None

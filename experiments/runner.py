@@ -6,11 +6,12 @@ import time
 from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.conf import settings
 
 from experiments.engine.config import ExperimentConfig
+from experiments.engine.job import Job, ResumePoint
 from experiments.engine.records import Checkpointed, Record, StageFinished
 from experiments.failures import explain
 from experiments.hub_descriptions import check_hub_model
@@ -24,9 +25,6 @@ from experiments.services.leases import LeaseLost, claim, conclude, give_back, n
 from experiments.signals import experiment_finished
 from latentlens.lib import shutdown
 from latentlens.lib.logs import experiment_log, get_logger
-
-if TYPE_CHECKING:
-    from experiments.engine.pipeline import Job
 
 # Who is asked to pause or shut down waits for a checkpoint, but not longer than this: the one before it will do.
 CHECKPOINT_PATIENCE = 12.0
@@ -148,20 +146,13 @@ def engine_records(experiment: Experiment, should_checkpoint: Callable[[], bool]
     """The engine's records for this experiment, from where it was left."""
     from experiments.engine import pipeline  # noqa: PLC0415 - imports torch
 
-    resume = pipeline.ResumePoint(
-        stage=experiment.stage or Experiment.Stage.CAPTURE,
-        checkpoint=experiment.checkpoint or None,
-        checkpoint_sha256=experiment.checkpoint_sha256 or None,
-    )
-    yield from pipeline.run(job_of(experiment), resume, should_checkpoint=should_checkpoint)
+    yield from pipeline.run(job_of(experiment), resume_point_of(experiment), should_checkpoint=should_checkpoint)
 
 
 def job_of(experiment: Experiment) -> Job:
-    """What the engine has to do for this experiment on this machine."""
-    from experiments.engine import pipeline  # noqa: PLC0415 - imports torch
-
+    """What the engine is told to do. Imports torch to find the device."""
     config = config_of(experiment)
-    return pipeline.Job(
+    return Job(
         config=config,
         folder=experiment_folder(experiment.pk).path,
         model_path=model_path(config.model),
@@ -169,6 +160,16 @@ def job_of(experiment: Experiment) -> Job:
         cache_folder=cache_folder(),
         device=resolve_device(settings.DEVICE),
         threads=cpu_threads(),
+        start_folder=experiment_folder(config.start.experiment).path if config.start else None,
+    )
+
+
+def resume_point_of(experiment: Experiment) -> ResumePoint:
+    """Where the experiment was left."""
+    return ResumePoint(
+        stage=experiment.stage or Experiment.Stage.CAPTURE,
+        checkpoint=experiment.checkpoint or None,
+        checkpoint_sha256=experiment.checkpoint_sha256 or None,
     )
 
 

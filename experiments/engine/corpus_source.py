@@ -103,11 +103,3 @@ class CorpusSource:
     def capture(self, segment: int) -> Iterator[int]:
         """Captures a segment; yields the tokens read so far."""
         yield from self._capture.capture(segment)
-
-
-def corpus_source(
-    config: ExperimentConfig, model: LanguageModel, windows: Windows, norm_limit: float | None = None
-) -> CorpusSource:
-    """The source of an experiment that shares its capture with no other."""
-    further = () if config.output_place is None else (config.output_place,)
-    return CorpusCapture(config, model, windows, [Reading(config.place, further, norm_limit)]).sources[0]

@@ -3,56 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from dataclasses import asdict, replace
 from typing import TypeVar
 
 import torch
 
-from experiments.engine.artifacts import ExperimentFolder, sha256_of, write_json
-from experiments.engine.capture import Reading, capture_batches
-from experiments.engine.checkpoints import TrainingState, load_checkpoint
+from experiments.engine.artifacts import ExperimentFolder, write_json
 from experiments.engine.config import ExperimentConfig, as_json, validate
 from experiments.engine.corpus import WindowSet, prepare_windows
-from experiments.engine.corpus_source import CorpusSource, corpus_source
+from experiments.engine.corpus_source import CorpusCapture, CorpusSource
 from experiments.engine.evaluation import Evaluation
 from experiments.engine.harvest import harvest
-from experiments.engine.kernels import Weights
+from experiments.engine.job import Job, ResumePoint
 from experiments.engine.language_model import LanguageModel
+from experiments.engine.learning import Learning
 from experiments.engine.model_loading import open_language_model
 from experiments.engine.pace import Pace
 from experiments.engine.records import ModelLoaded, Progress, Record, Stage, StageFinished
-from experiments.engine.sae import Sae, SaeDescription, load_sae, save_sae
-from experiments.engine.threshold_fit import ThresholdFit
-from experiments.engine.training import ShouldCheckpoint, start_training, train
+from experiments.engine.sae import Sae, load_sae
+from experiments.engine.training import ShouldCheckpoint, Training
 from experiments.engine.windows import first_windows
 
 Result = TypeVar("Result")
-
-
-@dataclass(frozen=True)
-class Job:
-    """What to do, where to put it, and on which device with how many processor threads.
-
-    `model_path` is the folder of a built-in or local model, `corpus_path` the file of an uploaded corpus.
-    """
-
-    config: ExperimentConfig
-    folder: Path
-    model_path: str
-    corpus_path: Path | None
-    cache_folder: Path
-    device: str
-    threads: int
-
-
-@dataclass(frozen=True)
-class ResumePoint:
-    """Where an interrupted job goes on: the stage it was in, and the last checkpoint that was reported."""
-
-    stage: str
-    checkpoint: str | None = None
-    checkpoint_sha256: str | None = None
 
 
 def never() -> bool:
@@ -76,14 +48,14 @@ class _Pipeline:
 
     def run(self) -> Iterator[Record]:
         torch.set_num_threads(self._job.threads)
-        stage = self._first_stage()
-        model = yield from _told_as(
+        stage = self._resume.first_stage
+        model = yield from told_as(
             stage, open_language_model(self._config.model, self._job.model_path, device=self._job.device)
         )
         yield ModelLoaded(model.revision, model.parameters)
         validate(self._config, model.card)
-        write_json(self._folder.config, as_json(self._with_revision(model.revision)))
-        windows = yield from _told_as(
+        write_config(self._config, model, self._folder)
+        windows = yield from told_as(
             stage, prepare_windows(self._config, model.tokenizer, self._job.corpus_path, self._job.cache_folder)
         )
         if stage in ("capture", "training"):
@@ -94,48 +66,15 @@ class _Pipeline:
             yield from self._evaluate(model, sae, windows)
         yield from self._harvest(model, sae, windows)
 
-    def _first_stage(self) -> Stage:
-        if self._resume.stage in ("evaluation", "harvest"):
-            return self._resume.stage  # type: ignore[return-value]  # mypy does not narrow a str to a Literal
-        return "training" if self._resume.checkpoint else "capture"
-
-    def _with_revision(self, revision: str | None) -> ExperimentConfig:
-        return replace(self._config, model=replace(self._config.model, revision=revision))
-
     def _learn(self, model: LanguageModel, windows: WindowSet) -> Generator[Record, None, Sae]:
-        if self._resume.checkpoint:
-            state = load_checkpoint(
-                self._resume.checkpoint, self._resume.checkpoint_sha256, self._config, self._folder, self._job.device
-            )
-            source = corpus_source(self._config, model, windows.training, state.norm_limit)
-        else:
-            source = corpus_source(self._config, model, windows.training)
+        learning = Learning(self._job, self._resume, model, windows)
+        (source,) = CorpusCapture(self._config, model, windows.training, [learning.reading]).sources
+        if (state := learning.restored) is None:
             yield from self._capture_first_segment(source, windows)
-            state = start_training(self._config, source)
-        yield from train(self._config, state, source, self._folder, self._should_checkpoint)
-        weights = yield from self._fitted(state, model, windows)
-        sae = self._save(state, weights, model)
-        yield StageFinished(
-            "training", {"weights_sha256": sha256_of(self._folder.weights), "steps": state.trainer.step}
-        )
-        return sae
-
-    def _fitted(
-        self, state: TrainingState, model: LanguageModel, windows: WindowSet
-    ) -> Generator[Record, None, Weights]:
-        """The weights for hidden states as the model has them, with their threshold where training left it open."""
-        architecture, weights = state.trainer.architecture, state.trainer.folded_weights()
-        if not architecture.has_fitted_threshold:
-            return weights
-        text = first_windows(windows.held_out, self._config.training.threshold_tokens)
-        fit, pace = ThresholdFit(architecture, weights, self._config.sae.k), Pace("training", *[text.text_tokens] * 2)
-        reading = Reading(self._config.place, norm_limit=state.norm_limit)
-        for (batch,) in capture_batches(model, text, [reading]):
-            fit.add(batch.states)
-            pace.advance(len(batch.states), len(batch.states))
-            if pace.due:
-                yield pace.report("fitting the threshold on held-out text")
-        return fit.fitted()
+            state = learning.begin(source)
+        training = Training(self._config, state, source, self._folder, self._should_checkpoint)
+        yield from training.run()
+        return (yield from learning.finish(training.state))
 
     def _capture_first_segment(self, source: CorpusSource, windows: WindowSet) -> Iterator[Record]:
         tokens = source.text_tokens(0)
@@ -144,36 +83,7 @@ class _Pipeline:
             pace.advance(done - pace.tokens, done - pace.tokens)
             if pace.due:
                 yield pace.report("reading text")
-        yield StageFinished(
-            "capture",
-            {
-                "training_tokens": windows.training.text_tokens,
-                "held_out_tokens": windows.held_out.text_tokens,
-                "split": windows.split,
-                **asdict(windows.read),
-                "segments": source.segments,
-                "outliers_left_out": source.outliers_left_out,
-                "norm_limit": source.norm_limit,
-            },
-        )
-
-    def _save(self, state: TrainingState, weights: Weights, model: LanguageModel) -> Sae:
-        config = self._config
-        description = SaeDescription(
-            architecture=config.sae.architecture,
-            n_features=config.sae.n_features,
-            width=model.width_of(config.place),
-            k=config.sae.k,
-            model=config.model.canonical,
-            layer=config.layer,
-            site=config.site,
-            norm_limit=state.norm_limit,
-            output_site=config.sae.output_site,
-            expected_l0=state.trainer.last_l0,
-        )
-        sae = Sae(weights, description)
-        save_sae(sae, self._folder)
-        return sae
+        yield capture_finished(source, windows)
 
     def _evaluate(self, model: LanguageModel, sae: Sae, windows: WindowSet) -> Iterator[Record]:
         text = first_windows(windows.held_out, self._config.evaluation_tokens)
@@ -186,7 +96,29 @@ class _Pipeline:
         yield StageFinished("harvest", harvested)
 
 
-def _told_as(stage: Stage, work: Generator[Progress, None, Result]) -> Generator[Progress, None, Result]:
+def capture_finished(source: CorpusSource, windows: WindowSet) -> StageFinished:
+    """What was read, and what of it was left out."""
+    return StageFinished(
+        "capture",
+        {
+            "training_tokens": windows.training.text_tokens,
+            "held_out_tokens": windows.held_out.text_tokens,
+            "split": windows.split,
+            **asdict(windows.read),
+            "segments": source.segments,
+            "outliers_left_out": source.outliers_left_out,
+            "norm_limit": source.norm_limit,
+        },
+    )
+
+
+def write_config(config: ExperimentConfig, model: LanguageModel, folder: ExperimentFolder) -> None:
+    """Writes what was asked for, with the commit of the model that was loaded."""
+    settled = replace(config, model=replace(config.model, revision=model.revision))
+    write_json(folder.config, as_json(settled))
+
+
+def told_as(stage: Stage, work: Generator[Progress, None, Result]) -> Generator[Progress, None, Result]:
     """The same work, told as part of `stage`: a resumed job reads its text again, but is no longer in capture."""
     try:
         while True:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from experiments.engine import pipeline
-from experiments.engine.pipeline import Job, ResumePoint
+from experiments.engine.job import Job, ResumePoint
 from experiments.engine.records import Measurement, Record, StageFinished
 
 # What was measured at each step, by name; a value that is no finite number is kept as None.

@@ -44,6 +44,10 @@ class SaeDescription:
         return Place(self.layer, self.site)
 
     @property
+    def is_transcoder(self) -> bool:
+        return self.output_site is not None
+
+    @property
     def output_place(self) -> Place:
         """Where the hidden states are that come out."""
         return Place(self.layer, self.output_site or self.site)

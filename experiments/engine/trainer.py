@@ -17,6 +17,7 @@ from experiments.engine import kernels
 from experiments.engine.architectures import Batch, StepResult, architecture_of
 from experiments.engine.config import SaeConfig, TrainingConfig
 from experiments.engine.dead_features import auxiliary_gradients, resample_
+from experiments.engine.folding import folded
 from experiments.engine.input_statistics import InputStatistics, Scales
 from experiments.engine.kernels import Adam, Code, DenseCode, Weights
 from experiments.engine.processes import ALONE, Processes
@@ -103,19 +104,8 @@ class Trainer:
         return float(self._dead().float().mean())
 
     def folded_weights(self) -> Weights:
-        """The weights for hidden states as the model has them: the scales are folded in.
-
-        With x' = s x and y' = r y, all architectures commute with a positive factor of their pre-activations, so
-        f = f' / r solves the unscaled problem with W_enc s / r, and biases and thresholds / r.
-        """
-        weights, ratio, output = self.weights, self.scales.input / self.scales.output, self.scales.output
-        by_output = {
-            name: weight / output
-            for name, weight in weights.present().items()
-            if name in ("encoder_bias", "decoder_bias", "threshold", "magnitude_bias")
-        }
-        skip = None if weights.skip is None else weights.skip * ratio
-        return weights._replace(encoder=weights.encoder * ratio, skip=skip, **by_output)
+        """The weights for hidden states as the model has them."""
+        return folded(self.weights, self.scales)
 
     @torch.no_grad()
     def train_on(self, inputs: Tensor, targets: Tensor | None = None) -> StepOutcome:

@@ -13,9 +13,11 @@ from torch import Tensor
 from experiments.engine.artifacts import ExperimentFolder, checkpoint_name
 from experiments.engine.checkpoints import TrainingState, save_checkpoint
 from experiments.engine.config import ExperimentConfig
+from experiments.engine.fine_tuning import starting_weights
 from experiments.engine.input_statistics import measure
 from experiments.engine.pace import Pace
 from experiments.engine.records import Checkpointed, Measurement, Record
+from experiments.engine.sae import Sae
 from experiments.engine.segments import Position, batches_in, shuffled
 from experiments.engine.trainer import StepOutcome, Trainer, initial_weights
 
@@ -45,34 +47,27 @@ class SegmentSource(Protocol):
         """The hidden states of the same tokens that a transcoder reconstructs, [T, W']; none for an autoencoder."""
 
 
-def start_training(config: ExperimentConfig, source: SegmentSource) -> TrainingState:
-    """The state before the first step, from the first segment, which `source` has captured."""
+def start_training(config: ExperimentConfig, source: SegmentSource, start: Sae | None = None) -> TrainingState:
+    """The state before the first step, from the first segment, which `source` has captured; `start` is fine-tuned."""
     states = source.hidden_states
     order = torch.from_numpy(shuffled(len(states), config.order_seed, Position())).to(states.device)
     inputs = states[order]
     statistics = measure(inputs, source.further[0][order] if source.further else inputs)
     weights = initial_weights(config.sae, statistics, config.seed)
+    if start is not None:
+        weights = starting_weights(start, weights, statistics.scales)
     trainer = Trainer(config.sae, config.training, weights, statistics.scales, seed=config.seed)
     return TrainingState(trainer, Position(), source.norm_limit)
 
 
-def train(
-    config: ExperimentConfig,
-    state: TrainingState,
-    source: SegmentSource,
-    folder: ExperimentFolder,
-    should_checkpoint: ShouldCheckpoint,
-) -> Iterator[Record]:
-    """Trains `state.trainer` to the end of the configured steps.
+class Training:
+    """Trains `state.trainer` to the end of the configured steps: by itself, or segment by segment beside others.
 
     Yields Progress about twice a second, Measurement every `metric_every` steps and Checkpointed every
-    `checkpoint_seconds` or as soon as `should_checkpoint` says so. Closing the generator loses only the steps since
+    `checkpoint_seconds` or as soon as `should_checkpoint` says so. Closing a generator loses only the steps since
     the last checkpoint. Raises TrainingDiverged; the last checkpoint is then from before.
     """
-    return _Training(config, state, source, folder, should_checkpoint).run()
 
-
-class _Training:
     def __init__(
         self,
         config: ExperimentConfig,
@@ -88,19 +83,40 @@ class _Training:
         self.pace = Pace("training", steps, steps * batch_tokens, step, step * batch_tokens)
         self.saved_step, self.saved_at = step, time.monotonic()
 
+    @property
+    def is_done(self) -> bool:
+        return self.state.position.step >= self.config.training.steps
+
     def run(self) -> Iterator[Record]:
-        while self.state.position.step < self.config.training.steps:
+        """Captures and trains to the end."""
+        while not self.is_done:
             yield from self._capture()
-            yield from self._train_on_segment()
-            following = self.state.position.after_segment(self.source.segments)
-            self.state = replace(self.state, position=following)
+            yield from self.on_segment()
         yield self.pace.report()
+
+    def on_segment(self) -> Iterator[Record]:
+        """Trains on what is left of the segment that the source holds, and moves on to the next one."""
+        yield from self._train_on_segment()
+        following = self.state.position.after_segment(self.source.segments)
+        self.state = replace(self.state, position=following)
+
+    def checkpoint_if_wanted(self) -> Iterator[Checkpointed]:
+        """Saves a checkpoint if there is something to save, and it is time or somebody asks for it."""
+        waited = time.monotonic() - self.saved_at
+        wanted = self.should_checkpoint() or waited >= self.config.training.checkpoint_seconds
+        if not wanted or self.state.position.step == self.saved_step:
+            return
+        saved = save_checkpoint(self.state, self.config, self.folder)
+        yield saved
+        # Whoever took the record now knows the new checkpoint; only then may the one before the last go.
+        self.folder.keep_checkpoints(saved.name, checkpoint_name(self.saved_step))
+        self.saved_step, self.saved_at = saved.step, time.monotonic()
 
     def _capture(self) -> Iterator[Record]:
         for _ in self.source.capture(self.state.position.segment):
             if self.pace.due:
                 yield self.pace.report("reading text")
-            yield from self._checkpoint_if_wanted()
+            yield from self.checkpoint_if_wanted()
 
     def _train_on_segment(self) -> Iterator[Record]:
         states, batch_tokens = self.source.hidden_states, self.config.training.batch_tokens
@@ -121,7 +137,7 @@ class _Training:
             yield self._measurement(outcome)
         if self.pace.due:
             yield self.pace.report()
-        yield from self._checkpoint_if_wanted()
+        yield from self.checkpoint_if_wanted()
 
     def _measurement(self, outcome: StepOutcome) -> Measurement:
         values = {
@@ -135,14 +151,3 @@ class _Training:
             "learning_rate": outcome.learning_rate,
         }
         return Measurement(self.state.position.step, self.pace.tokens, values)
-
-    def _checkpoint_if_wanted(self) -> Iterator[Checkpointed]:
-        waited = time.monotonic() - self.saved_at
-        wanted = self.should_checkpoint() or waited >= self.config.training.checkpoint_seconds
-        if not wanted or self.state.position.step == self.saved_step:
-            return
-        saved = save_checkpoint(self.state, self.config, self.folder)
-        yield saved
-        # Whoever took the record now knows the new checkpoint; only then may the one before the last go.
-        self.folder.keep_checkpoints(saved.name, checkpoint_name(self.saved_step))
-        self.saved_step, self.saved_at = saved.step, time.monotonic()

@@ -27,6 +27,7 @@ from experiments.engine.config import (
 from experiments.engine.model_card import ModelCard
 from experiments.models import Corpus
 from experiments.services.corpora import corpus_by_reference, corpus_config
+from experiments.services.fine_tuning import refuse_another_kind, start_of
 from experiments.services.language_models import ask_about, model_card, resolve_model
 from latentlens.lib.numbers import parse_integer, parse_number
 from latentlens.lib.problems import Refused, refused_field
@@ -48,7 +49,8 @@ def default_sparsity_coefficient() -> float:
 class ExperimentRequest:
     """An experiment as a person asks for it: by page, API or command. `corpus` is an id or "builtin".
 
-    Numbers may be text as it was typed; `configure` refuses what makes no sense. An empty name is filled in.
+    `start_from` is the id of a finished experiment whose SAE is trained further. Numbers may be text as it was typed;
+    `configure` refuses what makes no sense. An empty name is filled in.
     """
 
     model: str
@@ -69,6 +71,7 @@ class ExperimentRequest:
     packing: str = "across_documents"
     deduplicate: bool | str = False
     streaming: bool | str = True
+    start_from: Number | None = None
 
 
 @dataclass(frozen=True)
@@ -93,9 +96,12 @@ def configure(request: ExperimentRequest) -> Configuration:
     form.check_choice("architecture", request.architecture, ARCHITECTURES)
     form.check_choice("packing", request.packing, PACKINGS)
     reading = {name: form.check(partial(_truth, name, getattr(request, name))) for name in ("deduplicate", "streaming")}
+    start = form.check(lambda: start_of(request.start_from))
     form.raise_mistakes()
     config = _engine_config(request, model, replace(corpus_config(corpus), **reading), numbers)
+    config = replace(config, start=start)
     check_against_card(config, card)
+    refuse_another_kind(config, card)
     if config.packing == "across_documents":
         _refuse_short_corpus(corpus, config.context_length)
     return Configuration(name or suggested_name(config), config, corpus, card)

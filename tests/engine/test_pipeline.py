@@ -31,8 +31,8 @@ from experiments.engine.config import (
     TrainingConfig,
 )
 from experiments.engine.corpus import WindowSet, prepare_windows
+from experiments.engine.job import Job, ResumePoint
 from experiments.engine.model_loading import load_language_model
-from experiments.engine.pipeline import Job, ResumePoint
 from experiments.engine.records import (
     STAGES,
     Checkpointed,

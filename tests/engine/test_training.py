@@ -21,7 +21,7 @@ from experiments.engine.records import Checkpointed, Measurement, Progress, Reco
 from experiments.engine.sae import Sae, SaeDescription, load_sae, save_sae
 from experiments.engine.schedules import scheduled_learning_rate
 from experiments.engine.trainer import TrainingDiverged
-from experiments.engine.training import start_training, train
+from experiments.engine.training import ShouldCheckpoint, Training, start_training
 from tests.engine.synthetic_source import WIDTH, SyntheticSource, planted_directions, planted_states, small_config
 
 
@@ -37,6 +37,16 @@ def start(config: ExperimentConfig, source: SyntheticSource) -> TrainingState:
     for _ in source.capture(0):
         pass
     return start_training(config, source)
+
+
+def train(
+    config: ExperimentConfig,
+    state: TrainingState,
+    source: SyntheticSource,
+    folder: ExperimentFolder,
+    should_checkpoint: ShouldCheckpoint,
+) -> Iterator[Record]:
+    return Training(config, state, source, folder, should_checkpoint).run()
 
 
 def sae_of(state: TrainingState, config: ExperimentConfig) -> Sae:

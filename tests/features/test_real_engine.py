@@ -11,8 +11,9 @@ import torch
 
 from experiments.engine.artifacts import ExperimentFolder
 from experiments.engine.config import CorpusConfig, ExperimentConfig, ModelConfig, SaeConfig, TrainingConfig
+from experiments.engine.job import Job
 from experiments.engine.model_loading import load_language_model
-from experiments.engine.pipeline import Job, run
+from experiments.engine.pipeline import run
 from experiments.engine.sae import load_sae
 from experiments.services.folders import experiment_folder
 from features.activation_index import ActivationIndex, Context

@@ -41,6 +41,7 @@ NUMBERS = {
     "context_length": "tokens of a window (default 128, or what the model reads)",
     "learning_rate": "default: a scaling law of the number of features",
     "batch_tokens": "hidden states of a step (default 4096, less in a short training)",
+    "start_from": "id of a finished experiment whose SAE is trained further",
 }
 
 
