@@ -12,6 +12,8 @@ from experiments.engine.artifacts import ExperimentFolder, write_json
 from experiments.engine.builtin.concepts import CONCEPTS
 from experiments.engine.capture import HiddenStates, capture_batches
 from experiments.engine.concept_recovery import ConceptRecovery, HeldOutFirings, sort_firings
+from experiments.engine.density_quality import DensitySums
+from experiments.engine.feature_geometry import geometry_quality
 from experiments.engine.kernels import SparseCode
 from experiments.engine.language_model import LanguageModel
 from experiments.engine.pace import Pace
@@ -45,23 +47,27 @@ class Evaluation:
 
     def run(self, folder: ExperimentFolder) -> Generator[Progress, None, dict[str, Any]]:
         """Returns the quality numbers and writes quality.json (and feature_concepts.json); yields Progress."""
-        sums = ReconstructionSums(self._sae.output_width, self._sae.description.n_features, self._sae.device)
-        outliers = yield from self._reconstruct(sums)
+        sums = ReconstructionSums(self._sae.output_width)
+        densities = DensitySums(self._sae.description.n_features, self._sae.device)
+        outliers = yield from self._reconstruct(sums, densities)
         splices = SpliceSums()
         yield from self._splice(sums, splices)
-        quality: dict[str, Any] = sums.quality(self._sae.description.k)
+        quality: dict[str, Any] = sums.quality(self._sae.description.k) | densities.quality()
         quality |= {"held_out_tokens": sums.tokens, "outliers_left_out": outliers} | splices.quality()
+        quality |= geometry_quality(self._sae.weights)
+        quality["intervals"] = sums.intervals() | splices.intervals()
         if self._concepts:
             quality["concepts"] = yield from self._recover_concepts(folder)
         write_json(folder.quality, quality)
         return quality
 
-    def _reconstruct(self, sums: ReconstructionSums) -> Generator[Progress, None, int]:
-        outliers = 0
+    def _reconstruct(self, sums: ReconstructionSums, densities: DensitySums) -> Generator[Progress, None, int]:
+        outliers, documents = 0, self._windows.documents.reshape(-1)
         for (batch,) in capture_batches(self._model, self._windows, [self._sae.reading()]):
             code = self._sae.encode(batch.states)
             targets = batch.further[0] if batch.further else batch.states
-            sums.add(targets, code, self._sae.decode(code, batch.states))
+            sums.add(targets, code, self._sae.decode(code, batch.states), documents[batch.positions])
+            densities.add(code, batch.positions // self._windows.tokens.shape[1])
             outliers += batch.outliers_left_out
             if self._concepts:
                 self._remember(code, batch)

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from experiments.engine.capture import windows_per_batch
+from experiments.engine.document_sums import DocumentSums, intervals_of, numbers_of
 from experiments.engine.language_model import LanguageModel, Splice
 from experiments.engine.sae import Sae
 from experiments.engine.windows import NO_DOCUMENT, Windows
@@ -31,38 +32,36 @@ SPLICE_NUMBERS = (
     "ce_recovered_mean",
     "ce_gap",
     "kl",
+    "kl_zero",
+    "kl_mean",
+    "kl_recovered_zero",
+    "kl_recovered_mean",
     "identity_gap",
     "ce_tokens",
 )
 READINGS = 4  # of every window: clean, spliced, zero and mean
+# What is summed over the predictions of each document.
+_SUMS = ("predictions", "clean", "spliced", "zero", "mean", "kl_spliced", "kl_zero", "kl_mean")
 
 
 @dataclass
 class SpliceSums:
-    """Sums in nats over all predictions, float64."""
+    """Sums in nats over the predictions of every document, float64."""
 
+    documents: DocumentSums = field(default_factory=lambda: DocumentSums(len(_SUMS)))
     predictions: int = 0
-    losses: dict[str, float] = field(default_factory=lambda: dict.fromkeys(("clean", "spliced", "zero", "mean"), 0.0))
-    divergence: float = 0.0
     identity_gap: float = 0.0
 
     def quality(self) -> dict[str, float | None]:
         """Cross-entropies, the shares recovered against both ablations, and KL(clean || spliced), in nats per token."""
         if not self.predictions:
             return dict.fromkeys(SPLICE_NUMBERS)
-        clean, spliced, zero, mean = (self.losses[name] / self.predictions for name in self.losses)
-        return {
-            "ce_clean": clean,
-            "ce_spliced": spliced,
-            "ce_zero": zero,
-            "ce_mean": mean,
-            "ce_recovered_zero": _recovered(clean, spliced, zero),
-            "ce_recovered_mean": _recovered(clean, spliced, mean),
-            "ce_gap": spliced - clean,
-            "kl": self.divergence / self.predictions,
-            "identity_gap": self.identity_gap,
-            "ce_tokens": self.predictions,
-        }
+        numbers = numbers_of(self.documents.total, _formulas)
+        return numbers | {"identity_gap": self.identity_gap, "ce_tokens": self.predictions}
+
+    def intervals(self) -> dict[str, list[float]]:
+        """95% intervals of the same numbers over the documents."""
+        return intervals_of(self.documents.rows, _formulas)
 
 
 def measure_splices(
@@ -72,49 +71,77 @@ def measure_splices(
     size = windows_per_batch(model, windows.tokens.shape[1], with_logits=True)
     for start in range(0, len(windows), size):
         batch = windows[start : start + size]
-        _add_batch(model, sae, batch, mean_state, sums)
+        _add_batch(Predictions(model, sae, batch), mean_state, sums)
         yield batch.tokens.size
 
 
-def _add_batch(model: LanguageModel, sae: Sae, batch: Windows, mean_state: Tensor, sums: SpliceSums) -> None:
-    text = torch.from_numpy(~batch.special)
-    followed = torch.from_numpy(batch.documents[:, 1:] != NO_DOCUMENT)
-    counted = (text[:, :-1] & followed).to(model.device)
-    targets = torch.from_numpy(batch.tokens[:, 1:].astype(np.int64)).to(model.device)[counted][:, None]
-    about = sae.description
-    average = mean_state.to(model.device, torch.float32)
+class Predictions:
+    """What the model predicts from the text of some windows, with hidden states replaced or not."""
 
-    def predictions(replace: Replacement | None) -> Tensor:
-        """Log-probabilities [predictions, vocabulary]."""
-        splice = None
-        if replace is not None:
-            kept = _keeping_outliers(replace, about.norm_limit)
-            splice = Splice(about.layer, about.output_place.site, kept, text)
-        return model.logits(batch.tokens, splice, batch.attention_mask)[:, :-1][counted].log_softmax(-1)
+    def __init__(self, model: LanguageModel, sae: Sae, windows: Windows) -> None:
+        self._model, self._sae, self._windows = model, sae, windows
+        self._text = torch.from_numpy(~windows.special)
+        self._read = torch.from_numpy(windows.documents != NO_DOCUMENT)
+        self._counted = (self._text[:, :-1] & self._read[:, 1:]).to(model.device)
+        self.documents = windows.documents[:, :-1][self._counted.cpu().numpy()]  # [predictions]
+        following = torch.from_numpy(windows.tokens[:, 1:].astype(np.int64)).to(model.device)
+        self._targets = following[self._counted][:, None]
 
-    def reconstructed() -> Tensor:
+    def __len__(self) -> int:
+        return len(self._targets)
+
+    def of(self, replace: Replacement | None = None) -> Tensor:
+        """Log-probabilities [predictions, vocabulary] with the hidden states of text replaced, outliers left alone."""
+        if replace is None:
+            return self._log_probabilities(None)
+        kept = _keeping_outliers(replace, self._sae.description.norm_limit)
+        return self._log_probabilities(self._splice(kept, self._text))
+
+    def everywhere(self, replace: Replacement) -> Tensor:
+        """The same with the hidden states of all positions replaced, special tokens and outliers included."""
+        return self._log_probabilities(self._splice(replace, self._read))
+
+    def reconstructed(self) -> Tensor:
         """A transcoder reads another site than it replaces, and there is no outlier among what it does not read."""
+        about = self._sae.description
         if about.output_site is None:
-            return predictions(lambda states: _reconstruct(sae, states))
-        splice = Splice(about.layer, about.output_site, lambda states: _reconstruct(sae, states), text, about.site)
-        return model.logits(batch.tokens, splice, batch.attention_mask)[:, :-1][counted].log_softmax(-1)
+            return self.of(self.reconstruction)
+        splice = Splice(about.layer, about.output_site, self.reconstruction, self._text, about.site)
+        return self._log_probabilities(splice)
 
-    def loss_of(log_probabilities: Tensor) -> float:
-        return -float(log_probabilities.gather(1, targets).cpu().double().sum())
+    def losses(self, log_probabilities: Tensor) -> Tensor:
+        """The cross-entropy of every prediction: [predictions]."""
+        return -log_probabilities.gather(1, self._targets).squeeze(1)
 
-    clean, spliced = predictions(None), reconstructed()
+    def reconstruction(self, states: Tensor) -> Tensor:
+        return self._sae.reconstruct(states.flatten(0, 1)).view(*states.shape[:2], -1)
+
+    def _splice(self, replace: Replacement, where: Tensor) -> Splice:
+        place = self._sae.description.output_place
+        return Splice(place.layer, place.site, replace, where)
+
+    def _log_probabilities(self, splice: Splice | None) -> Tensor:
+        logits = self._model.logits(self._windows.tokens, splice, self._windows.attention_mask)
+        return logits[:, :-1][self._counted].log_softmax(-1)
+
+
+def _add_batch(predictions: Predictions, mean_state: Tensor, sums: SpliceSums) -> None:
+    clean = predictions.of()
     if not sums.predictions:  # a check of the machinery, so one batch is enough
-        sums.identity_gap = abs(loss_of(predictions(lambda states: states)) - loss_of(clean)) / max(1, len(targets))
-    sums.predictions += len(targets)
-    sums.divergence += float((clean.exp() * (clean - spliced)).sum(-1).cpu().double().sum())
-    sums.losses["clean"] += loss_of(clean)
-    sums.losses["spliced"] += loss_of(spliced)
-    sums.losses["zero"] += loss_of(predictions(torch.zeros_like))
-    sums.losses["mean"] += loss_of(predictions(lambda states: average.expand_as(states)))
-
-
-def _reconstruct(sae: Sae, states: Tensor) -> Tensor:
-    return sae.reconstruct(states.flatten(0, 1)).view(*states.shape[:2], -1)
+        identity = predictions.losses(predictions.of(lambda states: states)) - predictions.losses(clean)
+        sums.identity_gap = abs(float(identity.cpu().double().sum())) / max(1, len(predictions))
+    losses, divergences = [predictions.losses(clean)], []
+    for reading in (
+        predictions.reconstructed,
+        lambda: predictions.of(torch.zeros_like),
+        lambda: predictions.of(lambda states: mean_state.to(states).expand_as(states)),
+    ):
+        replaced = reading()
+        losses.append(predictions.losses(replaced))
+        divergences.append((clean.exp() * (clean - replaced)).sum(-1))
+    sums.predictions += len(predictions)
+    columns = torch.stack([torch.ones_like(losses[0]), *losses, *divergences], 1)
+    sums.documents.add(predictions.documents, columns)
 
 
 def _keeping_outliers(replace: Replacement, norm_limit: float) -> Replacement:
@@ -127,6 +154,26 @@ def _keeping_outliers(replace: Replacement, norm_limit: float) -> Replacement:
     return replaced
 
 
-def _recovered(clean: float, spliced: float, ablated: float) -> float | None:
-    """(ablated - spliced) / (ablated - clean); None where the ablation does no harm that could be undone."""
-    return (ablated - spliced) / (ablated - clean) if ablated > clean else None
+def _formulas(sums: Tensor) -> dict[str, Tensor]:
+    """The numbers that follow from sums [..., sums], in nats per prediction."""
+    predictions, *others = sums.unbind(-1)
+    clean, spliced, zero, mean, kl, kl_zero, kl_mean = (one / predictions for one in others)
+    return {
+        "ce_clean": clean,
+        "ce_spliced": spliced,
+        "ce_zero": zero,
+        "ce_mean": mean,
+        "ce_recovered_zero": _recovered(clean, spliced, zero),
+        "ce_recovered_mean": _recovered(clean, spliced, mean),
+        "ce_gap": spliced - clean,
+        "kl": kl,
+        "kl_zero": kl_zero,
+        "kl_mean": kl_mean,
+        "kl_recovered_zero": _recovered(torch.zeros_like(kl), kl, kl_zero),
+        "kl_recovered_mean": _recovered(torch.zeros_like(kl), kl, kl_mean),
+    }
+
+
+def _recovered(clean: Tensor, spliced: Tensor, ablated: Tensor) -> Tensor:
+    """(ablated - spliced) / (ablated - clean); NaN where the ablation does no harm that could be undone."""
+    return torch.where(ablated > clean, (ablated - spliced) / (ablated - clean), torch.nan)

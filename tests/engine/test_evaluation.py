@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from experiments.engine import kernels
@@ -63,45 +64,81 @@ def evaluate(model: LanguageModel, sae: Sae, windows: Windows, folder: Path, con
             return end.value
 
 
+def sums_of(states: Tensor, sae: Sae, documents: NDArray[np.int64]) -> ReconstructionSums:
+    sums = ReconstructionSums(WIDTH)
+    for rows in np.split(np.arange(len(states)), range(17, len(states), 17)):
+        code = sae.encode(states[rows])
+        sums.add(states[rows], code, sae.decode(code, states[rows]), documents[rows])
+    return sums
+
+
 def test_reconstruction_numbers_follow_their_formulas(model: LanguageModel, windows: Windows) -> None:
     sae, states = sae_of(), text_states(model, windows)
-    sums = ReconstructionSums(WIDTH, FEATURES, torch.device("cpu"))
-    for part in states.split(17):
-        code = sae.encode(part)
-        sums.add(part, code, sae.decode(code, part))
-    found = sums.quality(K)
+    found = sums_of(states, sae, windows.documents[~windows.special]).quality(K)
 
     x, rebuilt = states.double(), sae.reconstruct(states).double()
     variance = x.square().sum(1).mean() - x.mean(0).square().sum()
     mse = (x - rebuilt).square().sum(1).mean()
     code = sae.encode(states)
-    fired = set(code.features.tolist())
+    bias = rebuilt.square().sum() / (x * rebuilt).sum()
     assert found["mse"] == pytest.approx(mse.item(), rel=1e-6)
     assert found["explained_variance"] == pytest.approx(1 - (mse / variance).item(), rel=1e-5)
     assert found["fvu"] == pytest.approx(1 - found["explained_variance"])
     assert found["l0"] == pytest.approx(len(code.features) / len(code))
+    assert found["l1"] == pytest.approx(code.activations.double().sum().item() / len(code), rel=1e-6)
     assert found["cosine"] == pytest.approx(torch.cosine_similarity(x, rebuilt).mean().item(), rel=1e-5)
     assert found["l2_ratio"] == pytest.approx((rebuilt.norm(dim=1) / x.norm(dim=1)).mean().item(), rel=1e-5)
-    assert found["dead_share"] == pytest.approx(1 - len(fired) / FEATURES)
-    assert found["dead_tokens"] == len(states)
+    assert found["relative_reconstruction_bias"] == pytest.approx(bias.item(), rel=1e-5)
+
+
+def test_a_large_mean_does_not_cost_the_explained_variance_its_digits(model: LanguageModel, windows: Windows) -> None:
+    states = text_states(model, windows)
+    rebuilt = states + 0.1 * torch.randn(states.shape, generator=torch.Generator().manual_seed(1))
+    far, rebuilt_far = states + 1_000, rebuilt + 1_000
+    sums, code = ReconstructionSums(WIDTH), sae_of().encode(states)
+    sums.add(far, code, rebuilt_far, np.zeros(len(far), np.int64))
+    x, x_hat = far.double(), rebuilt_far.double()
+    expected = 1 - ((x - x_hat).square().sum() / (x - x.mean(0)).square().sum()).item()
+    assert sums.quality(K)["explained_variance"] == pytest.approx(expected, abs=1e-6)
+    assert sums.mean.numpy() == pytest.approx(x.mean(0).numpy(), rel=1e-6)
+
+
+def test_intervals_are_of_documents_drawn_again(model: LanguageModel, windows: Windows) -> None:
+    sae, states, documents = sae_of(), text_states(model, windows), windows.documents[~windows.special]
+    found = sums_of(states, sae, documents).intervals()
+
+    x, error = states.double(), (states - sae.reconstruct(states)).double().square().sum(1)
+    explained = []
+    for drawn in np.random.default_rng(0).multinomial(9, np.full(9, 1 / 9), 1_000):
+        weights = torch.from_numpy(drawn[documents]).double()
+        mean = (weights[:, None] * x).sum(0) / weights.sum()
+        variance = (weights * (x - mean).square().sum(1)).sum()
+        explained.append(1 - ((weights * error).sum() / variance).item())
+    assert found["explained_variance"] == pytest.approx(np.percentile(explained, [2.5, 97.5]).tolist(), rel=1e-5)
+
+
+def test_a_reconstruction_that_is_perfect(model: LanguageModel, windows: Windows) -> None:
+    states = text_states(model, windows)
+    sums = ReconstructionSums(WIDTH)
+    sums.add(states, sae_of().encode(states), states, windows.documents[~windows.special])
+    found = sums.quality(K)
+    assert (found["explained_variance"], found["mse"]) == (1.0, 0.0)
+    assert found["relative_reconstruction_bias"] == pytest.approx(1.0, abs=1e-6)
 
 
 def test_pca_explains_what_its_components_explain() -> None:
-    states = torch.randn(300, 12, generator=torch.Generator().manual_seed(5)) * torch.arange(1, 13) + 40
-    sums = ReconstructionSums(12, FEATURES, torch.device("cpu"))
-    sae = sae_of()
-    for part in states.split(40):
-        sums.add(part, sae.encode(torch.zeros(len(part), WIDTH)), torch.zeros_like(part))
+    states = torch.randn(300, WIDTH, generator=torch.Generator().manual_seed(5)) * torch.arange(1, WIDTH + 1) + 40
+    found = sums_of(states, sae_of(), np.zeros(300, np.int64)).quality(3)
     centred = (states - states.mean(0)).double()
     singular = torch.linalg.svdvals(centred).square()
     expected = (singular[:3].sum() / singular.sum()).item()
-    assert sums.quality(3)["pca_explained_variance"] == pytest.approx(expected, rel=1e-4)
+    assert found["pca_explained_variance"] == pytest.approx(expected, rel=1e-4)
 
 
 def test_no_tokens_are_no_reason_to_fail() -> None:
-    found = ReconstructionSums(WIDTH, FEATURES, torch.device("cpu")).quality(K)
-    assert found["dead_tokens"] == 0
-    assert np.isfinite(list(found.values())).all()
+    found = ReconstructionSums(WIDTH).quality(K)
+    assert found.pop("relative_reconstruction_bias") is None
+    assert np.isfinite(list(found.values())).all()  # type: ignore[arg-type]
 
 
 def loss_with(model: LanguageModel, windows: Windows, replacement: Tensor | None) -> float:
@@ -137,8 +174,34 @@ def test_splices_agree_with_reading_window_by_window(model: LanguageModel, windo
     assert found["ce_mean"] == pytest.approx(average, rel=1e-5)
     assert found["ce_gap"] == pytest.approx(spliced - clean, abs=1e-5)
     assert found["identity_gap"] == pytest.approx(0.0, abs=1e-6)
+    assert (found["kl_zero"] or 0) > 0
+    assert found["kl_recovered_mean"] == pytest.approx(1 - (found["kl"] or 0) / (found["kl_mean"] or 1))
     if zero > clean:
         assert found["ce_recovered_zero"] == pytest.approx((zero - spliced) / (zero - clean), rel=1e-3)
+
+
+def test_divergences_agree_with_whole_distributions(model: LanguageModel, windows: Windows) -> None:
+    sae, sums = sae_of(), SpliceSums()
+    list(measure_splices(model, sae, windows, torch.zeros(WIDTH, dtype=torch.float64), sums))
+    text = torch.from_numpy(~windows.special)
+    (states,) = model.hidden_states(windows.tokens, [Place(LAYER, SITE)])
+    for name, replacement in (
+        ("kl", sae.reconstruct(states.flatten(0, 1)).view_as(states)),
+        ("kl_zero", torch.zeros_like(states)),
+    ):
+        splice = Splice(LAYER, SITE, lambda _, put=replacement: put, text)
+        p = model.logits(windows.tokens)[:, :-1][text[:, :-1]].double().softmax(-1)
+        q = model.logits(windows.tokens, splice)[:, :-1][text[:, :-1]].double().softmax(-1)
+        assert sums.quality()[name] == pytest.approx((p * (p / q).log()).sum(-1).mean().item(), rel=1e-4)
+
+
+def test_intervals_of_cross_entropies_hold_their_numbers(model: LanguageModel, windows: Windows) -> None:
+    sums = SpliceSums()
+    list(measure_splices(model, sae_of(), windows, torch.zeros(WIDTH, dtype=torch.float64), sums))
+    found, intervals = sums.quality(), sums.intervals()
+    for name in ("ce_clean", "ce_spliced", "ce_gap", "kl"):
+        low, high = intervals[name]
+        assert low < (found[name] or 0) < high
 
 
 def test_divergence_from_itself_is_zero_and_otherwise_positive(model: LanguageModel, windows: Windows) -> None:
