@@ -9,7 +9,7 @@ from ninja import File, Form, Router, Status, UploadedFile
 
 from experiments import schemas
 from experiments.models import Corpus
-from experiments.services import corpora, events, previews
+from experiments.services import caches, corpora, events, previews
 from experiments.services import experiments as service
 from experiments.services.configurations import ExperimentRequest
 from latentlens.lib.api_responses import REFUSALS
@@ -18,6 +18,7 @@ from latentlens.lib.paging import Ordering, page_of, parse_limit
 
 router = Router(tags=["experiments"])
 corpora_router = Router(tags=["corpora"])
+cache_router = Router(tags=["cache"])
 NEWEST_FIRST = Ordering("pk", descending=True)
 
 
@@ -115,3 +116,16 @@ def preview_corpus(request: HttpRequest, corpus_id: int, wanted: schemas.Preview
 def list_corpora(request: HttpRequest, limit: str | None = None, cursor: str | None = None) -> Any:
     """Corpora, newest first."""
     return page_of(Corpus.objects.all(), NEWEST_FIRST, limit=parse_limit(limit), cursor=cursor)
+
+
+@cache_router.get("", response={200: schemas.CacheOut, **REFUSALS}, operation_id="list_cache")
+def list_cache(request: HttpRequest) -> Any:
+    """Hidden states and token windows that experiments share: size, who used them, when."""
+    return caches.cache_state()
+
+
+@cache_router.delete("/{key}", response={204: None, **REFUSALS}, operation_id="delete_cache_entry")
+def delete_cache_entry(request: HttpRequest, key: str) -> Any:
+    """Frees the disk that an entry takes; what is needed again is made again. Refused while it is in use."""
+    caches.delete_entry(key)
+    return Status(204, None)

@@ -160,6 +160,8 @@ def job_of(experiment: Experiment) -> Job:
         cache_folder=cache_folder(),
         device=resolve_device(settings.DEVICE),
         threads=cpu_threads(),
+        cache_quota_bytes=int(settings.CACHE_QUOTA_GB * 1e9),
+        user=str(experiment.pk),
         start_folder=experiment_folder(config.start.experiment).path if config.start else None,
     )
 

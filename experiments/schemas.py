@@ -182,3 +182,24 @@ class HubCorpusIn(Schema):
     split: str = "train"
     column: str = ""
     chat: bool = Field(False, description="The column holds conversations: lists of messages with role and content.")
+
+
+class CacheEntryOut(Schema):
+    """Something that is kept on disk because experiments share it."""
+
+    key: str
+    kind: str
+    title: str
+    size_bytes: int
+    experiments: list[int]
+    last_used: datetime
+    in_use: bool
+
+
+class CacheOut(Schema):
+    """All of the cache. The quota is that of hidden states."""
+
+    size_bytes: int
+    hidden_state_bytes: int
+    quota_bytes: int
+    entries: list[CacheEntryOut]

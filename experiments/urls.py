@@ -1,6 +1,6 @@
 from django.urls import path
 
-from experiments import views
+from experiments import cache_views, views
 from experiments.consumers import ExperimentConsumer
 
 app_name = "experiments"
@@ -13,6 +13,8 @@ urlpatterns = [
     path("experiments/new/estimate/", views.estimate, name="estimate"),
     path("experiments/new/preview/", views.ask_preview, name="ask_preview"),
     path("experiments/previews/<int:preview_id>/", views.preview, name="preview"),
+    path("experiments/cache/", cache_views.cache, name="cache"),
+    path("experiments/cache/<str:key>/delete/", cache_views.delete, name="cache-delete"),
     path(_one, views.detail, name="detail"),
     path(f"{_one}row/", views.row, name="row"),
     path(f"{_one}delete/", views.delete, name="delete"),

@@ -9,7 +9,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from ninja import NinjaAPI
 from ninja.errors import AuthenticationError, HttpError, ValidationError
 
-from experiments.api import corpora_router
+from experiments.api import cache_router, corpora_router
 from experiments.api import router as experiments_router
 from features.api import router as features_router
 from latentlens.accounts.api_auth import KeyAuth, PageAuth
@@ -29,6 +29,7 @@ api = NinjaAPI(
 # App routers, each below /api/.
 api.add_router("/api/experiments", experiments_router)
 api.add_router("/api/corpora", corpora_router)
+api.add_router("/api/cache", cache_router)
 api.add_router("/api/features", features_router)
 api.add_router("/api/activations", lens_router)
 

@@ -48,6 +48,7 @@ DEVICE = _environment.choice("DEVICE", default="auto", choices=("auto", "cpu", "
 SAE_HIDDEN_DIM = _environment.integer("SAE_HIDDEN_DIM", default=4096, minimum=2, maximum=1_048_576)
 SPARSITY_COEFFICIENT = _environment.number("SPARSITY_COEFFICIENT", default=0.01, minimum=0.0, maximum=1000.0)
 MAX_FEATURES = _environment.integer("MAX_FEATURES", default=0, minimum=0, maximum=1_048_576)
+CACHE_QUOTA_GB = _environment.number("CACHE_QUOTA_GB", default=20.0, minimum=0.0, maximum=1_000_000.0)
 
 SETTING_PROBLEMS = _environment.problems
 

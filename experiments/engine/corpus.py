@@ -21,11 +21,13 @@ from experiments.engine.corpus_errors import CorpusError
 from experiments.engine.document_sources import open_source
 from experiments.engine.folder_claims import claimed
 from experiments.engine.records import Progress
+from experiments.engine.segment_cache import mark_used
 from experiments.engine.text_tokenizer import TextTokenizer
 from experiments.engine.window_making import HELD_OUT, MANIFEST, TRAINING, Recipe, make_windows
 from experiments.engine.windows import Windows, read_windows
 
 LAYOUT_VERSION = 2
+WINDOWS = "windows"  # the folder below that of all caches
 UNFINISHED = ".unfinished-"
 ABANDONED_AFTER_SECONDS = 7 * 24 * 60 * 60
 LOOK_AGAIN_SECONDS = 0.5
@@ -47,8 +49,9 @@ class TextRead:
 class WindowSet:
     """The windows of an experiment: those trained on, and those only measured on.
 
-    `split` says how the two were kept apart ("document", or "window" where a corpus has too few documents), `kinds` are
-    the kinds of the built-in corpus' training documents by number, `concepts` the names of its planted concepts.
+    `key` is the name under which they are cached. `split` says how the two were kept apart ("document", or "window"
+    where a corpus has too few documents), `kinds` are the kinds of the built-in corpus' training documents by number,
+    `concepts` the names of its planted concepts.
     """
 
     training: Windows
@@ -57,6 +60,7 @@ class WindowSet:
     concepts: tuple[str, ...]
     kinds: tuple[str, ...]
     read: TextRead
+    key: str
 
 
 def recipe_for(config: ExperimentConfig, tokenizer: TextTokenizer, corpus_path: Path | None) -> Recipe:
@@ -87,11 +91,12 @@ def prepare_windows(
     ModelRefused for conversations and a model without a chat template; HubError when the hub fails.
     """
     recipe = recipe_for(config, tokenizer, corpus_path)
-    folder = cache_folder / "windows" / _cache_key(recipe)
+    folder = cache_folder / WINDOWS / _cache_key(recipe)
     if not (folder / MANIFEST).exists():
         folder.parent.mkdir(parents=True, exist_ok=True)
         _remove_abandoned(folder.parent)
         yield from _make_once(folder, recipe)
+    mark_used(folder / MANIFEST)
     return _open_windows(folder)
 
 
@@ -155,6 +160,7 @@ def _open_windows(folder: Path) -> WindowSet:
             duplicate_documents=sum(read["duplicates"].values()),
             cut_tokens=read["cut_tokens"],
         ),
+        key=folder.name,
     )
 
 

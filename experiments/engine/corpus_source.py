@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
 
 from torch import Tensor
 
+from experiments.engine.cached_segments import CachedSegments
 from experiments.engine.capture import HiddenStates, Reading, capture_segment
 from experiments.engine.config import ExperimentConfig
 from experiments.engine.language_model import LanguageModel
@@ -19,13 +20,19 @@ class CorpusCapture:
 
     Holds one segment; asking for the one it holds reads nothing again. Readings that are alike share its memory. A
     reading without a norm limit gets that of the first segment that is captured, for all that follow. What of `config`
-    counts is how the text is cut: context length, segment length and seed.
+    counts is how the text is cut: context length, segment length and seed. With `cached`, what the cache holds is not
+    captured again.
     """
 
     def __init__(
-        self, config: ExperimentConfig, model: LanguageModel, windows: Windows, readings: Sequence[Reading]
+        self,
+        config: ExperimentConfig,
+        model: LanguageModel,
+        windows: Windows,
+        readings: Sequence[Reading],
+        cached: CachedSegments | None = None,
     ) -> None:
-        self._model, self._windows = model, windows
+        self._model, self._windows, self._cached = model, windows, cached
         tokens = config.training.segment_tokens
         self._segments = cut_into_segments(len(windows), config.context_length, tokens, config.order_seed)
         self._readings = list(dict.fromkeys(readings))
@@ -50,13 +57,30 @@ class CorpusCapture:
         if segment == self._captured_segment:
             return
         self._captured = self._captured_segment = None  # makes room before the next one is filled
-        windows = self._windows[self._segments[segment]]
-        self._captured = yield from capture_segment(self._model, windows, self._readings)
+        self._captured = yield from self._found(segment)
         self._captured_segment = segment
         self._readings = [
             replace(reading, norm_limit=found.norm_limit)
             for reading, found in zip(self._readings, self._captured, strict=True)
         ]
+
+    def _found(self, segment: int) -> Generator[int, None, tuple[HiddenStates, ...]]:
+        """The segment for every reading: from the cache, or else captured, and kept there where there is room."""
+        windows = self._windows[self._segments[segment]]
+        found: dict[Reading, HiddenStates] = {}
+        if self._cached:
+            kept = {reading: self._cached.find(reading, segment) for reading in self._readings}
+            found = {reading: states for reading, states in kept.items() if states is not None}
+        missing = [reading for reading in self._readings if reading not in found]
+        if not missing:
+            yield windows.text_tokens
+            return tuple(found[reading] for reading in self._readings)
+        captured = yield from capture_segment(self._model, windows, missing)
+        for reading, states in zip(missing, captured, strict=True):
+            found[reading] = states
+            if self._cached:
+                self._cached.keep(reading, segment, states)
+        return tuple(found[reading] for reading in self._readings)
 
     def held(self, number: int) -> HiddenStates:
         """The segment that is held, as one of the distinct readings has it."""

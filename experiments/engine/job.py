@@ -14,7 +14,8 @@ class Job:
     """What to do, where to put it, and on which device with how many processor threads.
 
     `model_path` is the folder of a built-in or local model, `corpus_path` the file of an uploaded corpus, and
-    `start_folder` the folder of the experiment that `config` starts from.
+    `start_folder` the folder of the experiment that `config` starts from. Hidden states that are kept, up to
+    `cache_quota_bytes` of all experiments together, are remembered as used by `user`.
     """
 
     config: ExperimentConfig
@@ -25,6 +26,8 @@ class Job:
     device: str
     threads: int
     start_folder: Path | None = None
+    cache_quota_bytes: int = 0
+    user: str = ""
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from typing import TypeVar
 import torch
 
 from experiments.engine.artifacts import ExperimentFolder, write_json
+from experiments.engine.cached_segments import kept_segments
 from experiments.engine.config import ExperimentConfig, as_json, validate
 from experiments.engine.corpus import WindowSet, prepare_windows
 from experiments.engine.corpus_source import CorpusCapture, CorpusSource
@@ -68,12 +69,13 @@ class _Pipeline:
 
     def _learn(self, model: LanguageModel, windows: WindowSet) -> Generator[Record, None, Sae]:
         learning = Learning(self._job, self._resume, model, windows)
-        (source,) = CorpusCapture(self._config, model, windows.training, [learning.reading]).sources
-        if (state := learning.restored) is None:
-            yield from self._capture_first_segment(source, windows)
-            state = learning.begin(source)
-        training = Training(self._config, state, source, self._folder, self._should_checkpoint)
-        yield from training.run()
+        with kept_segments(self._job, model, windows.key, [learning.reading]) as cached:
+            (source,) = CorpusCapture(self._config, model, windows.training, [learning.reading], cached).sources
+            if (state := learning.restored) is None:
+                yield from self._capture_first_segment(source, windows)
+                state = learning.begin(source)
+            training = Training(self._config, state, source, self._folder, self._should_checkpoint)
+            yield from training.run()
         return (yield from learning.finish(training.state))
 
     def _capture_first_segment(self, source: CorpusSource, windows: WindowSet) -> Iterator[Record]:

@@ -16,7 +16,7 @@ def experiment_folder(experiment_id: int) -> ExperimentFolder:
 
 
 def cache_folder() -> Path:
-    """Where token windows are kept that several experiments share."""
+    """Where token windows and hidden states are kept that several experiments share."""
     return Path(settings.ARTIFACTS_DIR) / "cache"
 
 

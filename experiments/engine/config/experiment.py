@@ -320,6 +320,12 @@ class ExperimentConfig:
         maximum=2**63 - 1,
     )
     start: StartConfig | None = None
+    cache_hidden_states: bool = setting(
+        False,
+        "Keep hidden states",
+        "Keeps captured segments on disk, within the quota, for later epochs and for other experiments on the same "
+        "text, model and place. Off, because they take 4 bytes times the width for every token.",
+    )
     evaluation_tokens: int = setting(
         100_000,
         "Evaluation tokens",

@@ -1,0 +1,19 @@
+"""By which arithmetic this machine computes, in one line: where two lines differ, last bits may differ too."""
+
+from __future__ import annotations
+
+import torch
+
+# As torch calls the instructions it found, and as people do.
+INSTRUCTIONS = {"AVX512": "AVX-512", "AVX2": "AVX2", "NO AVX": "no AVX", "DEFAULT": "no vector instructions"}
+
+
+def compute_path(device: str) -> str:
+    """Such as "float32 · 2 threads · CPU with AVX-512" or "bfloat16 encoder products · NVIDIA H100"."""
+    if device.startswith("cuda"):
+        return f"bfloat16 encoder products · {torch.cuda.get_device_name(device)}"
+    if device != "cpu":
+        return f"float32 · {device}"
+    found, threads = torch.backends.cpu.get_cpu_capability(), torch.get_num_threads()
+    instructions, plural = INSTRUCTIONS.get(found, found), "" if threads == 1 else "s"
+    return f"float32 · {threads} thread{plural} · CPU with {instructions}"
