@@ -10,7 +10,7 @@ from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from experiments.models import Corpus, Experiment, HubModel, Metric, Worker
+from experiments.models import Corpus, Experiment, HubModel, Metric, Sweep, Worker
 from experiments.services.experiments import delete_experiment
 from latentlens.lib.problems import Conflict
 
@@ -23,6 +23,14 @@ class ReadOnlyAdmin(admin.ModelAdmin):
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
+
+
+@admin.register(Sweep)
+class SweepAdmin(ReadOnlyAdmin):
+    """Deleting a sweep leaves its experiments."""
+
+    list_display = ("name", "created_at")
+    search_fields = ("name",)
 
 
 @admin.register(Experiment)

@@ -21,11 +21,11 @@ _log = get_logger(__name__)
 
 
 class LeaseKeeper(threading.Thread):
-    """Renews the journal's lease in the background, from `with` to the end of the block."""
+    """Renews the leases of its journals in the background, from `with` to the end of the block."""
 
-    def __init__(self, journal: Journal) -> None:
+    def __init__(self, *journals: Journal) -> None:
         super().__init__(name="lease-keeper", daemon=True)
-        self._journal = journal
+        self._journals = journals
         self._began = time.monotonic()
         self._finished = threading.Event()
 
@@ -38,16 +38,17 @@ class LeaseKeeper(threading.Thread):
         self.join()
 
     def run(self) -> None:
-        while not self._finished.wait(SECONDS_BETWEEN_RENEWALS) and not self._journal.lease_lost:
-            silence = time.monotonic() - max(self._journal.saved_at, self._began)
-            if SECONDS_BETWEEN_RENEWALS <= silence <= SILENCE_PATIENCE:
-                self._renew()
+        while not self._finished.wait(SECONDS_BETWEEN_RENEWALS):
+            for journal in self._journals:
+                silence = time.monotonic() - max(journal.saved_at, self._began)
+                if journal.is_open and SECONDS_BETWEEN_RENEWALS <= silence <= SILENCE_PATIENCE:
+                    self._renew(journal)
 
-    def _renew(self) -> None:
+    def _renew(self, journal: Journal) -> None:
         try:
             with database_work():
-                renew(self._journal.experiment_id, self._journal.owner)
+                renew(journal.experiment_id, journal.owner)
         except LeaseLost:
-            self._journal.lease_lost = True
+            journal.lease_lost = True
         except Error as error:  # the database may be away for a moment; the lease lasts longer than that
             _log.warning("lease not renewed", error=str(error))

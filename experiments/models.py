@@ -48,6 +48,23 @@ class Corpus(models.Model):
         return self.name
 
 
+class Sweep(models.Model):
+    """Experiments that share one capture pass and are trained side by side."""
+
+    name = models.CharField(max_length=200)
+    request = models.JSONField(help_text="What was asked for: the settings, and the lists of values.")
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def get_absolute_url(self) -> str:
+        return reverse("experiments:sweep", args=[self.pk])
+
+
 class Experiment(models.Model):
     """One model, layer, corpus and SAE configuration, and what came out: exactly one SAE."""
 
@@ -93,6 +110,7 @@ class Experiment(models.Model):
     weights_sha256 = models.CharField(max_length=64, blank=True)
     error = models.TextField(blank=True)
     is_demo = models.BooleanField(default=False)
+    sweep = models.ForeignKey(Sweep, on_delete=models.SET_NULL, null=True, blank=True, related_name="experiments")
 
     cancel_requested = models.BooleanField(default=False)
     pause_requested = models.BooleanField(default=False)

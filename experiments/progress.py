@@ -36,8 +36,14 @@ class Journal:
         self.orders = Orders(sequence=0, cancel=False, pause=False)
         self.saved_at = -math.inf
         self.lease_lost = False
+        self.is_closed = False
         self._changes: dict[str, Any] = {}
         self._measurements: list[Measurement] = []
+
+    @property
+    def is_open(self) -> bool:
+        """Is there still a lease to renew?"""
+        return not self.lease_lost and not self.is_closed
 
     def take(self, record: Record) -> None:
         """Notes a record; writes when the last write is long enough ago, or the record is one that must not be lost."""

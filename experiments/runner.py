@@ -21,7 +21,7 @@ from experiments.progress import Journal
 from experiments.services.compute import cpu_threads, resolve_device
 from experiments.services.folders import cache_folder, corpus_path, experiment_folder
 from experiments.services.language_models import model_path
-from experiments.services.leases import LeaseLost, claim, conclude, give_back, new_owner
+from experiments.services.leases import LeaseLost, claim_with_its_sweep, conclude, give_back, new_owner
 from experiments.signals import experiment_finished
 from latentlens.lib import shutdown
 from latentlens.lib.logs import experiment_log, get_logger
@@ -35,8 +35,13 @@ _log = get_logger(__name__)
 
 def run(experiment_id: int) -> None:
     """What a message "look at experiment N" leads to. An experiment that is not to be had is left alone."""
+    from experiments.sweep_runner import train_side_by_side  # noqa: PLC0415 - it is made of what is here
+
     owner = new_owner()
-    if claim(experiment_id, owner):
+    claimed = claim_with_its_sweep(experiment_id, owner)
+    if len(claimed) > 1:
+        train_side_by_side(claimed, owner)
+    elif claimed:
         run_claimed(experiment_id, owner)
 
 
@@ -81,9 +86,18 @@ class ExperimentRun:
         except LeaseLost:
             raise
         except Exception as error:  # whatever happens, the person who waits is told; see `failures`
-            _log.exception("experiment failed")
-            return self._conclude(Status.FAILED, error=explain(error, self._stage()))
+            return self.fail(error)
+        return self.let_go(status)
+
+    def fail(self, error: Exception) -> str:
+        """Ends the experiment with one sentence for the person who waits. Raises LeaseLost."""
+        _log.error("experiment failed", exc_info=error)
+        return self._conclude(Status.FAILED, error=explain(error, self._stage()))
+
+    def let_go(self, status: str) -> str:
+        """Ends the lease: queued for another worker, paused, or ended. Raises LeaseLost."""
         if status == Status.QUEUED:
+            self.journal.is_closed = True
             give_back(self.experiment.pk, self.journal.owner)
             return status
         return self._conclude(status)
@@ -99,22 +113,32 @@ class ExperimentRun:
 
     def _engine_stages(self) -> str | None:
         """Drives the engine; returns the status to leave the experiment in, or None when all stages are done."""
-        with closing(engine_records(self.experiment, self._is_interrupted)) as records:
+        with closing(engine_records(self.experiment, self.is_interrupted)) as records:
             for record in records:
-                self.journal.take(record)
-                self._observe(record)
-                if isinstance(record, StageFinished):
-                    _log.info("stage finished", stage=record.stage)
-                if status := self._status_after(record):
-                    self.journal.save()
+                if status := self.take(record):
                     return status
         return None
 
-    def _status_after(self, record: Record) -> str | None:
+    def take(self, record: Record) -> str | None:
+        """Saves a record; returns the status to leave the experiment in, or None to go on. Raises LeaseLost."""
+        self.journal.take(record)
+        self._observe(record)
+        if isinstance(record, StageFinished):
+            _log.info("stage finished", stage=record.stage)
+        if status := self._status_after(record):
+            self.journal.save()
+        return status
+
+    def look(self) -> str | None:
+        """What `take` does, for an experiment that has nothing to tell while others are trained beside it."""
+        self.journal.save()
+        return self._status_after(None)
+
+    def _status_after(self, record: Record | None) -> str | None:
         """None goes on. Cancelling waits for nothing; pausing and shutting down wait for the next checkpoint."""
         if self.journal.orders.cancel:
             return Status.CANCELLED
-        if not self._is_interrupted():
+        if not self.is_interrupted():
             return None
         overdue = time.monotonic() - (self._interrupted_at or 0.0) > CHECKPOINT_PATIENCE
         in_training = getattr(record, "stage", None) in {None, Experiment.Stage.TRAINING}
@@ -122,7 +146,7 @@ class ExperimentRun:
             return None
         return Status.PAUSED if self.journal.orders.pause else self._after_shutdown
 
-    def _is_interrupted(self) -> bool:
+    def is_interrupted(self) -> bool:
         """Has somebody asked for a pause, or for the end of this process? The engine then saves a checkpoint."""
         wanted = self.journal.orders.pause or shutdown.is_requested()
         if wanted and self._interrupted_at is None:
@@ -133,6 +157,7 @@ class ExperimentRun:
         finished = status == Status.FINISHED
         if finished:
             changes |= {"checkpoint": "", "checkpoint_sha256": "", "progress_note": "", "stage": ""}
+        self.journal.is_closed = True
         conclude(self.experiment.pk, self.journal.owner, status, **changes)
         if finished:
             experiment_folder(self.experiment.pk).keep_checkpoints()

@@ -56,4 +56,11 @@ class StageFinished:
     values: dict[str, Any]
 
 
+@dataclass(frozen=True)
+class MemberFailed:
+    """What stopped one of the experiments that are trained side by side; the others go on."""
+
+    error: Exception
+
+
 Record: TypeAlias = ModelLoaded | Progress | Measurement | Checkpointed | StageFinished

@@ -16,7 +16,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.db import transaction
-from django.db.models import F, Q
+from django.db.models import Exists, F, OuterRef, Q
 from django.db.models.functions import Coalesce, Greatest
 from django.utils import timezone
 
@@ -31,6 +31,8 @@ MAX_ATTEMPTS = 3
 MESSAGE_PATIENCE = timedelta(seconds=30)
 
 Status = Experiment.Status
+# What an experiment that is trained beside others may be in.
+UNTRAINED = ("", Experiment.Stage.CAPTURE, Experiment.Stage.TRAINING)
 _log = get_logger(__name__)
 
 
@@ -57,20 +59,40 @@ def claim(experiment_id: int, owner: str, statuses: Iterable[str] = (Status.QUEU
 
     To be had is an experiment in one of `statuses`, and a running one whose lease ran out.
     """
+    claimable = _to_be_had(statuses)
+    return bool(Experiment.objects.filter(claimable, pk=experiment_id).update(**_changes_of_claim(owner)))
+
+
+def claim_with_its_sweep(experiment_id: int, owner: str, statuses: Iterable[str] = (Status.QUEUED,)) -> list[int]:
+    """Claims an experiment, and with it all of its sweep that can be trained beside it: one UPDATE, so that two workers
+    do not share them out. Returns the ids of all that are claimed; none when the experiment is not to be had."""
+    untrained = Experiment.objects.filter(_to_be_had(statuses), stage__in=UNTRAINED, sweep__isnull=False)
+    sweep = untrained.filter(pk=experiment_id).values_list("sweep", flat=True).first()
+    if sweep is None:
+        return [experiment_id] if claim(experiment_id, owner, statuses) else []
+    untrained.filter(sweep=sweep).update(**_changes_of_claim(owner))
+    return list(Experiment.objects.filter(owner=owner).order_by("pk").values_list("pk", flat=True))
+
+
+def _to_be_had(statuses: Iterable[str]) -> Q:
     now = timezone.now()
     abandoned = Q(status=Status.RUNNING, lease_until__lt=now, attempts__lt=MAX_ATTEMPTS, pause_requested=False)
-    claimed = Experiment.objects.filter(Q(status__in=statuses) | abandoned, pk=experiment_id).update(
-        status=Status.RUNNING,
-        owner=owner,
-        lease_until=now + LEASE,
-        attempts=F("attempts") + 1,
-        started_at=Coalesce(F("started_at"), now),
-        finished_at=None,
-        progress_note="starting",
-        error="",
-        sequence=F("sequence") + 1,
-    )
-    return bool(claimed)
+    return Q(status__in=list(statuses)) | abandoned
+
+
+def _changes_of_claim(owner: str) -> dict[str, Any]:
+    now = timezone.now()
+    return {
+        "status": Status.RUNNING,
+        "owner": owner,
+        "lease_until": now + LEASE,
+        "attempts": F("attempts") + 1,
+        "started_at": Coalesce(F("started_at"), now),
+        "finished_at": None,
+        "progress_note": "starting",
+        "error": "",
+        "sequence": F("sequence") + 1,
+    }
 
 
 def renew(experiment_id: int, owner: str, *, events: int = 0, **changes: Any) -> Orders:
@@ -119,7 +141,10 @@ def _let_go(experiment_id: int, owner: str, status: str, **changes: Any) -> None
 
 def reconcile() -> None:
     """Brings every experiment on its way again that a crash, or a lost message, has left lying; run it anywhere."""
-    for experiment in Experiment.objects.filter(status=Status.RUNNING, lease_until__lt=timezone.now()):
+    now = timezone.now()
+    # Who still renews one of its leases lives: a worker that trains a whole sweep loses all of it or nothing.
+    lively = Experiment.objects.filter(owner=OuterRef("owner"), status=Status.RUNNING, lease_until__gte=now)
+    for experiment in Experiment.objects.filter(~Exists(lively), status=Status.RUNNING, lease_until__lt=now):
         _settle_abandoned(experiment)
     if idle_experiment_workers():
         overdue = Q(enqueued_at=None) | Q(enqueued_at__lt=timezone.now() - MESSAGE_PATIENCE)

@@ -91,7 +91,7 @@ def test_a_kept_checkpoint_saves_the_way_to_it(trained: Experiment, monkeypatch:
         loaded.append(name)
         return load_checkpoint(name, *rest)
 
-    monkeypatch.setattr("experiments.engine.pipeline.load_checkpoint", load)
+    monkeypatch.setattr("experiments.engine.learning.load_checkpoint", load)
     replayed(trained, "--from", "21", "--to", "40")
     replayed(trained, "--from", "3", "--to", "10")
     assert loaded == ["step-000000020.safetensors"]
