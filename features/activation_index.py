@@ -15,11 +15,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import duckdb
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from experiments.engine.artifacts import ExperimentFolder
+
+if TYPE_CHECKING:
+    import duckdb
 
 # Every position on which a feature of the range fired, with its document.
 _FIRED = """
@@ -258,6 +259,8 @@ def _read_vocabulary(path: Path, modified: int) -> list[str]:
 
 @contextmanager
 def _readable() -> Iterator[None]:
+    import duckdb  # noqa: PLC0415 - a fifth of the web process's start, and only evidence needs it
+
     try:
         yield
     except (duckdb.Error, OSError, ValueError) as error:
@@ -274,6 +277,8 @@ def _connection() -> duckdb.DuckDBPyConnection:
 @functools.cache
 def _database(process: int) -> duckdb.DuckDBPyConnection:
     """One per process, also after a fork. It owns no data, spills nothing to disk and fetches nothing."""
+    import duckdb  # noqa: PLC0415 - as above
+
     return duckdb.connect(
         config={
             "threads": 2,
