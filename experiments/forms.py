@@ -8,7 +8,7 @@ from django import forms
 from django.core.files.uploadedfile import UploadedFile
 from django.http import QueryDict
 
-from experiments.engine.config import ARCHITECTURES, BOUNDS, PACKINGS, SITES
+from experiments.engine.config import ARCHITECTURES, BOUNDS, PACKINGS, SETTINGS, SITES
 from experiments.engine.documents import ENDINGS, TEXT_COLUMN
 from experiments.models import Corpus
 from experiments.services.configurations import (
@@ -99,6 +99,13 @@ class ExplorerForm(forms.Form):
         initial="true",
         help_text="Streaming fetches what is read; a whole download stays for the next experiment.",
     )
+    cache_hidden_states = forms.ChoiceField(
+        label=SETTINGS["cache_hidden_states"].title,
+        choices=[("false", "Read the text for each epoch"), ("true", "Keep them on disk")],
+        required=False,
+        initial="false",
+        help_text=SETTINGS["cache_hidden_states"].help,
+    )
     sparsity_coefficient = _number("sparsity_coefficient", "Sparsity coefficient")
     start_from = forms.CharField(
         label="Start from experiment",
@@ -138,7 +145,15 @@ class ExplorerForm(forms.Form):
 
     def request_for(self, corpus: int | str) -> ExperimentRequest:
         """The request as it was typed, on this corpus."""
-        names = ("context_length", "learning_rate", "batch_tokens", "packing", "deduplicate", "streaming")
+        names = (
+            "context_length",
+            "learning_rate",
+            "batch_tokens",
+            "packing",
+            "deduplicate",
+            "streaming",
+            "cache_hidden_states",
+        )
         optional = {name: self.text(name) for name in (*names, "start_from") if self.text(name)}
         return ExperimentRequest(
             name=self.text("name"),

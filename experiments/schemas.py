@@ -33,6 +33,7 @@ class ExperimentIn(Schema):
     streaming: bool = Field(True, description="Stream a hub data set; false downloads it whole first.")
     learning_rate: float | None = Field(None, description="By default a scaling law of the number of features.")
     batch_tokens: int | None = Field(None, description="Tokens of a step; by default 4,096, less in a short training.")
+    cache_hidden_states: bool = Field(False, description="Keep hidden states on disk for epochs and experiments.")
     start_from: int | None = Field(None, description="Id of a finished experiment whose SAE is trained further.")
 
 

@@ -72,6 +72,7 @@ class ExperimentRequest:
     deduplicate: bool | str = False
     streaming: bool | str = True
     start_from: Number | None = None
+    cache_hidden_states: bool | str = False
 
 
 @dataclass(frozen=True)
@@ -97,9 +98,10 @@ def configure(request: ExperimentRequest) -> Configuration:
     form.check_choice("packing", request.packing, PACKINGS)
     reading = {name: form.check(partial(_truth, name, getattr(request, name))) for name in ("deduplicate", "streaming")}
     start = form.check(lambda: start_of(request.start_from))
+    cached = form.check(lambda: _truth("cache_hidden_states", request.cache_hidden_states))
     form.raise_mistakes()
     config = _engine_config(request, model, replace(corpus_config(corpus), **reading), numbers)
-    config = replace(config, start=start)
+    config = replace(config, start=start, cache_hidden_states=cached)
     check_against_card(config, card)
     refuse_another_kind(config, card)
     if config.packing == "across_documents":

@@ -90,3 +90,16 @@ def test_a_link_cannot_delete(page_client: Client, kept: Experiment) -> None:
     strict = Client(enforce_csrf_checks=True)
     strict.cookies = page_client.cookies
     assert strict.post(reverse("experiments:cache-delete", args=[WINDOWS])).status_code == 403
+
+
+def test_an_experiment_may_keep_its_hidden_states(
+    api_client: Client, page_client: Client, make_experiment: Any
+) -> None:
+    wanted = {"model": "builtin", "layer": 1, "n_features": 64, "k": 4, "training_tokens": 40_960}
+    for extra, kept in (({}, False), ({"cache_hidden_states": True}, True)):
+        answer = api_client.post("/api/experiments", wanted | extra, content_type="application/json")
+        assert answer.status_code == 201, answer.json()
+        assert answer.json()["config"]["cache_hidden_states"] is kept
+    form = {**wanted, "corpus": "builtin", "site": "resid_post", "seed": 0, "cache_hidden_states": "true"}
+    assert page_client.post(reverse("experiments:new"), form).status_code == 302
+    assert Experiment.objects.first().config["cache_hidden_states"] is True  # type: ignore[union-attr]

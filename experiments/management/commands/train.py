@@ -60,6 +60,7 @@ class Command(BaseCommand):
         parser.add_argument("--chat", action="store_true", help="the column holds conversations, not text")
         parser.add_argument("--no-streaming", action="store_true", help="download a hub data set whole")
         parser.add_argument("--deduplicate", action="store_true", help="read only the first of identical documents")
+        parser.add_argument("--cache-hidden-states", action="store_true", help="keep hidden states on disk")
         parser.add_argument("--packing", default="across_documents", help="across_documents (default) or one_document")
         parser.add_argument("--architecture", default="topk", help="topk (default)")
         for name, words in NUMBERS.items():
@@ -119,7 +120,8 @@ def _stored(options: dict[str, Any]) -> Experiment:
     layer = options["layer"] if options["layer"] is not None else middle_layer(model, options["revision"])
     texts = {name: options[name] for name in ("name", "revision", "site", "architecture", "packing")}
     corpus = corpus_named(options)
-    reading = {"deduplicate": options["deduplicate"], "streaming": not options["no_streaming"]}
+    reading = {name: options[name] for name in ("deduplicate", "cache_hidden_states")}
+    reading["streaming"] = not options["no_streaming"]
     return store_experiment(
         ExperimentRequest(model=model, layer=layer, corpus=corpus.pk, **texts, **reading, **numbers), Status.PAUSED
     )
