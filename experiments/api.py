@@ -25,7 +25,7 @@ NEWEST_FIRST = Ordering("pk", descending=True)
 @router.post("", response={201: schemas.ExperimentOut, **REFUSALS}, operation_id="create_experiment")
 def create_experiment(request: HttpRequest, response: HttpResponse, wanted: schemas.ExperimentIn) -> Any:
     """Checks and queues an experiment; a worker takes it from there."""
-    experiment = service.create_experiment(ExperimentRequest(**wanted.dict()))
+    experiment = service.create_experiment(ExperimentRequest(**wanted.model_dump()))
     response["Location"] = f"/api/experiments/{experiment.pk}"
     return Status(201, experiment)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
@@ -21,6 +21,7 @@ from experiments.services.experiments import create_experiment
 from experiments.services.language_models import list_models, resolve_model
 from experiments.services.previews import ask_for_preview
 from experiments.services.workers import worker_is_alive
+from experiments.setting_fields import advanced_settings, basic_settings
 from latentlens.lib.problems import Problem, Refused, refused_field
 
 
@@ -108,13 +109,22 @@ def explorer_context(form: ExplorerForm) -> dict[str, Any]:
     """Everything the page shows."""
     stack = layer_stack(form)
     default_layer(form, stack)
-    return {
+    return settings_context(form) | {
         "nav": "experiments",
-        "form": form,
         "stack": layer_stack(form) if stack.card else stack,
         "estimate": estimate_view(form),
         "sites": SITES.values(),
-        "architectures": ARCHITECTURES,
+    }
+
+
+def settings_context(form: ExplorerForm) -> dict[str, Any]:
+    """The settings that the chosen architecture has."""
+    architecture = form.text("architecture")
+    return {
+        "form": form,
+        "architectures": ARCHITECTURES.values(),
+        "basic": basic_settings(form, architecture),
+        "advanced": advanced_settings(form, architecture),
     }
 
 
@@ -151,7 +161,7 @@ def preview_context(form: ExplorerForm) -> dict[str, Any]:
     if corpus is None:
         return {"preview_problem": " ".join(str(sentence) for field in form.errors.values() for sentence in field)}
     try:
-        return shown_preview(ask_for_preview(replace(form.request_for(corpus), layer=0)))
+        return shown_preview(ask_for_preview(form.request_for(corpus, layer=0)))
     except Refused as refusal:
         return {"preview_problem": refusal.message}
 

@@ -1,4 +1,4 @@
-"""The form of the Layer Explorer. It asks; `services.configurations` judges."""
+"""The form of the Layer Explorer. It asks; `services.configurations` judges. Its settings are those of the config."""
 
 from __future__ import annotations
 
@@ -8,35 +8,17 @@ from django import forms
 from django.core.files.uploadedfile import UploadedFile
 from django.http import QueryDict
 
-from experiments.engine.config import ARCHITECTURES, BOUNDS, PACKINGS, SETTINGS, SITES
+from experiments.engine.config import SETTINGS
 from experiments.engine.documents import ENDINGS, TEXT_COLUMN
 from experiments.models import Corpus
-from experiments.services.configurations import (
-    DEFAULT_CONTEXT_LENGTH,
-    ExperimentRequest,
-    default_n_features,
-    default_sparsity_coefficient,
-)
+from experiments.services.configurations import ExperimentRequest
 from experiments.services.language_models import ListedModel
+from experiments.services.typed_settings import Raw
+from experiments.setting_fields import setting_fields
 
 FROM_HUB = "hub"
 UPLOAD = "upload"
 MOST_CORPORA = 100
-
-
-def _number(name: str, title: str, initial: Any = None) -> forms.CharField:
-    """A number is read as text, so that the service can say in words what is wrong with it."""
-    bound = BOUNDS[name]
-    widget = forms.NumberInput(
-        attrs={"min": bound.minimum, "max": bound.maximum, "step": 1 if bound.whole else "any", "inputmode": "decimal"}
-    )
-    return forms.CharField(
-        label=title,
-        help_text=bound.help,
-        initial=bound.default if initial is None else initial,
-        widget=widget,
-        required=False,
-    )
 
 
 class ExplorerForm(forms.Form):
@@ -48,10 +30,6 @@ class ExplorerForm(forms.Form):
     model = forms.ChoiceField(label="Language model", required=False)
     hub_id = forms.CharField(label="Hub id", required=False, help_text="For example gpt2 or org/name.")
     revision = forms.CharField(required=False, help_text="Branch, tag or commit; empty is the newest.")
-    layer = forms.CharField(required=False)
-    site = forms.ChoiceField(
-        choices=[(site.name, site.title) for site in SITES.values()], required=False, initial="resid_post"
-    )
 
     corpus = forms.ChoiceField(required=False, initial="builtin")
     file = forms.FileField(required=False, help_text="Text in .txt, .jsonl, .csv or .parquet, each also as .gz.")
@@ -69,44 +47,6 @@ class ExplorerForm(forms.Form):
         help_text="Lists of messages with role and content; the model's chat template writes them out.",
     )
 
-    architecture = forms.ChoiceField(
-        choices=[(item.name, item.title) for item in ARCHITECTURES.values()], required=False, initial="topk"
-    )
-    n_features = _number("n_features", "Features")
-    k = _number("k", "k")
-    training_tokens = _number("training_tokens", "Training tokens")
-    seed = _number("seed", "Seed")
-    context_length = _number("context_length", "Context length", initial="")
-    learning_rate = forms.CharField(required=False, help_text="Empty: a scaling law of the number of features.")
-    batch_tokens = _number("batch_tokens", "Batch tokens", initial="")
-    packing = forms.ChoiceField(
-        label="Windows",
-        choices=[(item.name, item.title) for item in PACKINGS.values()],
-        required=False,
-        initial="across_documents",
-        help_text=PACKINGS["one_document"].description,
-    )
-    deduplicate = forms.ChoiceField(
-        label="Identical documents",
-        choices=[("false", "Read each of them"), ("true", "Read only the first")],
-        required=False,
-        initial="false",
-    )
-    streaming = forms.ChoiceField(
-        label="Hub data set",
-        choices=[("true", "Streamed"), ("false", "Downloaded whole")],
-        required=False,
-        initial="true",
-        help_text="Streaming fetches what is read; a whole download stays for the next experiment.",
-    )
-    cache_hidden_states = forms.ChoiceField(
-        label=SETTINGS["cache_hidden_states"].title,
-        choices=[("false", "Read the text for each epoch"), ("true", "Keep them on disk")],
-        required=False,
-        initial="false",
-        help_text=SETTINGS["cache_hidden_states"].help,
-    )
-    sparsity_coefficient = _number("sparsity_coefficient", "Sparsity coefficient")
     start_from = forms.CharField(
         label="Start from experiment",
         required=False,
@@ -116,14 +56,12 @@ class ExplorerForm(forms.Form):
 
     def __init__(self, data: QueryDict | None = None, files: Any = None, *, models: list[ListedModel]) -> None:
         super().__init__(data, files, label_suffix="")
+        self.fields |= setting_fields()
         self._values = data
         here = [(model.model, model.title) for model in models]
         self.fields["model"].choices = [*here, (FROM_HUB, "From the hub…")]  # type: ignore[attr-defined]
         self.fields["corpus"].choices = _corpus_choices()  # type: ignore[attr-defined]
-        self.fields["n_features"].initial = default_n_features()
-        self.fields["sparsity_coefficient"].initial = default_sparsity_coefficient()
         self.fields["file"].widget.attrs["accept"] = ",".join(ENDINGS)
-        self.fields["context_length"].widget.attrs["placeholder"] = DEFAULT_CONTEXT_LENGTH
 
     def text(self, name: str) -> str:
         """What stands in a field: as typed, or as the form begins."""
@@ -143,32 +81,16 @@ class ExplorerForm(forms.Form):
         """The usual column of texts, as it stands in the form at first, is not the one of conversations."""
         return "" if self.holds_conversations and self.text("hub_column") == TEXT_COLUMN else self.text("hub_column")
 
-    def request_for(self, corpus: int | str) -> ExperimentRequest:
-        """The request as it was typed, on this corpus."""
-        names = (
-            "context_length",
-            "learning_rate",
-            "batch_tokens",
-            "packing",
-            "deduplicate",
-            "streaming",
-            "cache_hidden_states",
-        )
-        optional = {name: self.text(name) for name in (*names, "start_from") if self.text(name)}
+    def request_for(self, corpus: int | str, **changes: Raw) -> ExperimentRequest:
+        """The request as it was typed, on this corpus, with `changes` of settings."""
+        settings: dict[str, Raw] = {name: self.text(name) for name in SETTINGS}
         return ExperimentRequest(
+            self.model_text,
             name=self.text("name"),
-            model=self.model_text,
             revision=self.text("revision") if self.text("model") == FROM_HUB else "",
-            layer=self.text("layer"),
-            site=self.text("site"),
             corpus=corpus,
-            architecture=self.text("architecture"),
-            n_features=self.text("n_features"),
-            k=self.text("k"),
-            training_tokens=self.text("training_tokens"),
-            seed=self.text("seed"),
-            sparsity_coefficient=self.text("sparsity_coefficient") or default_sparsity_coefficient(),
-            **optional,
+            start_from=self.text("start_from"),
+            **settings | changes,
         )
 
     def uploaded_file(self) -> UploadedFile[Any] | None:

@@ -6,34 +6,33 @@ from datetime import datetime
 from typing import Any, Literal
 
 from ninja import Field, Schema
+from pydantic import BaseModel, ConfigDict
 
-from experiments.engine.config import SITES
+from experiments.engine.config import SETTINGS
 from experiments.models import Experiment, Metric, TokenPreview
-from experiments.services.configurations import default_n_features, default_sparsity_coefficient
+from experiments.setting_schemas import setting_schema
 
 Status = Literal["queued", "running", "paused", "finished", "failed", "cancelled"]
 
 
-class ExperimentIn(Schema):
-    name: str = Field("", description="Left out, it is made of the model, the layer and the SAE.")
+def _describe_settings(schema: dict[str, Any]) -> None:
+    schema["properties"] |= {name: setting_schema(setting) for name, setting in SETTINGS.items()}
+    schema["required"] += [name for name, setting in SETTINGS.items() if setting.is_required]
+    schema["additionalProperties"] = False
+
+
+class ExperimentIn(BaseModel):
+    """An experiment to be made. Settings are described here and judged, whatever comes, by `configure`.
+
+    So their refusals are the sentences that the pages and the command line have. No ninja Schema, which drops extras.
+    """
+
+    model_config = ConfigDict(extra="allow", json_schema_extra=_describe_settings)
+
     model: str = Field(description="builtin, local:NAME (a folder of MODELS_DIR), hub:ID, or a bare name.")
     revision: str = Field("", description="Branch, tag or commit of a model on the hub.")
-    layer: int = Field(description="The block whose hidden states are read, from 0.")
-    site: str = Field("resid_post", description=f"One of {', '.join(SITES)}.")
     corpus: int | str = Field("builtin", description="The id of a corpus, or builtin.")
-    architecture: str = "topk"
-    n_features: int = Field(default_factory=default_n_features)
-    k: int = Field(32, description="Features that may fire on one token.")
-    sparsity_coefficient: float = Field(default_factory=default_sparsity_coefficient, description="TopK ignores it.")
-    training_tokens: int = 2_000_000
-    seed: int = 0
-    context_length: int | None = Field(None, description="Tokens of a window; by default 128 or what the model reads.")
-    packing: str = Field("across_documents", description="across_documents or one_document (one per window).")
-    deduplicate: bool = Field(False, description="Read only the first of identical documents.")
-    streaming: bool = Field(True, description="Stream a hub data set; false downloads it whole first.")
-    learning_rate: float | None = Field(None, description="By default a scaling law of the number of features.")
-    batch_tokens: int | None = Field(None, description="Tokens of a step; by default 4,096, less in a short training.")
-    cache_hidden_states: bool = Field(False, description="Keep hidden states on disk for epochs and experiments.")
+    name: str = Field("", description="Left out, it is made of the model, the layer and the SAE.")
     start_from: int | None = Field(None, description="Id of a finished experiment whose SAE is trained further.")
 
 

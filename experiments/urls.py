@@ -11,6 +11,7 @@ urlpatterns = [
     path("experiments/new/", views.new, name="new"),
     path("experiments/new/layers/", views.layers, name="layers"),
     path("experiments/new/estimate/", views.estimate, name="estimate"),
+    path("experiments/new/settings/", views.settings, name="settings"),
     path("experiments/new/preview/", views.ask_preview, name="ask_preview"),
     path("experiments/previews/<int:preview_id>/", views.preview, name="preview"),
     path("experiments/cache/", cache_views.cache, name="cache"),

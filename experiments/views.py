@@ -85,6 +85,13 @@ def estimate(request: HttpRequest) -> HttpResponse:
     return render(request, "experiments/_estimate.html", {"estimate": explorer.estimate_view(form)})
 
 
+@require_GET
+def settings(request: HttpRequest) -> HttpResponse:
+    """The settings of the architecture in the form, with what was typed for them, for htmx."""
+    form = explorer.explorer_form(request.GET)
+    return render(request, "experiments/_sae_settings.html", explorer.settings_context(form))
+
+
 @require_POST
 def ask_preview(request: HtmxRequest) -> HttpResponse:
     """Asks for the tokens of the corpus in the form; a file that comes with it becomes a corpus."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 import torch
 from torch import nn
@@ -25,8 +25,6 @@ from experiments.engine.language_model import LanguageModel
 from experiments.engine.model_card import Kind, ModelCardError, Weights, read_model_card
 from experiments.engine.records import Progress
 from experiments.engine.text_tokenizer import TextTokenizer, load_tokenizer
-
-DtypeName: TypeAlias = Literal["float32", "bfloat16", "float16"]
 
 # Layers that some encoders have behind their last block; no hidden state of a token goes through them.
 AFTER_THE_BLOCKS = ("pooler",)
@@ -64,7 +62,7 @@ def load_language_model(
     name: str | None = None,
     revision: str | None = None,
     device: str = "cpu",
-    dtype: DtypeName = "float32",
+    dtype: str = "float32",
 ) -> LanguageModel:
     """Loads the model and the tokenizer in `folder`, called `name` in messages or else as the folder is.
 
@@ -98,7 +96,7 @@ def _kind_of(folder: Path, name: str, stated: Kind) -> Kind:
     return "encoder" if type(config) in MODEL_FOR_MASKED_LM_MAPPING else "causal"
 
 
-def _load_weights(folder: Path, name: str, kind: Kind, dtype: DtypeName) -> tuple[nn.Module, bool]:
+def _load_weights(folder: Path, name: str, kind: Kind, dtype: str) -> tuple[nn.Module, bool]:
     """The model with its language-model head, or without one when the weights do not hold it."""
     with_head = AutoModelForMaskedLM if kind == "encoder" else AutoModelForCausalLM
     missing: list[str] = []
@@ -116,7 +114,7 @@ def _load_weights(folder: Path, name: str, kind: Kind, dtype: DtypeName) -> tupl
     raise refusal
 
 
-def _from_pretrained(auto_class: Any, folder: Path, dtype: DtypeName) -> tuple[nn.Module, dict[str, Any]]:
+def _from_pretrained(auto_class: Any, folder: Path, dtype: str) -> tuple[nn.Module, dict[str, Any]]:
     module, report = auto_class.from_pretrained(
         folder,
         dtype=getattr(torch, dtype),

@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any
 
 from django.conf import settings
 
 from experiments.engine.config import (
     ARCHITECTURES,
-    BOUNDS,
-    PACKINGS,
-    SITES,
-    Choice,
+    SETTINGS,
     ConfigError,
-    CorpusConfig,
     ExperimentConfig,
     ModelConfig,
-    SaeConfig,
-    TrainingConfig,
+    config_with,
     default_batch_tokens,
     validate,
 )
@@ -29,50 +24,42 @@ from experiments.models import Corpus
 from experiments.services.corpora import corpus_by_reference, corpus_config
 from experiments.services.fine_tuning import refuse_another_kind, start_of
 from experiments.services.language_models import ask_about, model_card, resolve_model
-from latentlens.lib.numbers import parse_integer, parse_number
+from experiments.services.typed_settings import Raw, is_empty, parse_setting
 from latentlens.lib.problems import Refused, refused_field
 from latentlens.lib.text import clean_name
 
 DEFAULT_CONTEXT_LENGTH = 128
-Number: TypeAlias = int | float | str
+LONGEST_NAME = 40
 
 
-def default_n_features() -> int:
-    return int(settings.SAE_HIDDEN_DIM)
+def default_values() -> dict[str, Any]:
+    """What every setting is where it is left out; None for those that follow from others or have to be given."""
+    fixed = {name: setting.default for name, setting in SETTINGS.items() if not setting.left_out}
+    chosen_here = {"n_features": int(settings.SAE_HIDDEN_DIM), "sparsity_coefficient": settings.SPARSITY_COEFFICIENT}
+    return dict.fromkeys(SETTINGS) | fixed | chosen_here
 
 
-def default_sparsity_coefficient() -> float:
-    return float(settings.SPARSITY_COEFFICIENT)
-
-
-@dataclass(frozen=True)
 class ExperimentRequest:
     """An experiment as a person asks for it: by page, API or command. `corpus` is an id or "builtin".
 
-    `start_from` is the id of a finished experiment whose SAE is trained further. Numbers may be text as it was typed;
-    `configure` refuses what makes no sense. An empty name is filled in.
+    `start_from` is the id of a finished experiment whose SAE is trained further. `settings` are by
+    the names of SETTINGS, each a value or the text that was typed; `configure` refuses what makes no sense and fills in
+    what is empty or left out, the name too.
     """
 
-    model: str
-    layer: Number
-    name: str = ""
-    revision: str = ""
-    site: str = "resid_post"
-    corpus: int | str = "builtin"
-    architecture: str = "topk"
-    n_features: Number = field(default_factory=default_n_features)
-    k: Number = 32
-    sparsity_coefficient: Number = field(default_factory=default_sparsity_coefficient)
-    training_tokens: Number = 2_000_000
-    seed: Number = 0
-    context_length: Number | None = None
-    learning_rate: Number | None = None
-    batch_tokens: Number | None = None
-    packing: str = "across_documents"
-    deduplicate: bool | str = False
-    streaming: bool | str = True
-    start_from: Number | None = None
-    cache_hidden_states: bool | str = False
+    def __init__(
+        self,
+        model: str,
+        *,
+        name: str = "",
+        revision: str = "",
+        corpus: int | str = "builtin",
+        start_from: float | str | None = None,
+        **settings: Raw,
+    ) -> None:
+        self.model, self.name, self.revision, self.corpus = model, name, revision, corpus
+        self.start_from = start_from
+        self.settings: dict[str, Raw] = settings
 
 
 @dataclass(frozen=True)
@@ -92,16 +79,10 @@ def configure(request: ExperimentRequest) -> Configuration:
     model = form.check(lambda: resolve_model(request.model, request.revision.strip() or None))
     corpus = form.check(lambda: corpus_by_reference(request.corpus))
     card = form.check(lambda: known_card(model)) if model else None
-    numbers = form.check_numbers(request, _default_context_length(card))
-    form.check_choice("site", request.site, SITES)
-    form.check_choice("architecture", request.architecture, ARCHITECTURES)
-    form.check_choice("packing", request.packing, PACKINGS)
-    reading = {name: form.check(partial(_truth, name, getattr(request, name))) for name in ("deduplicate", "streaming")}
     start = form.check(lambda: start_of(request.start_from))
-    cached = form.check(lambda: _truth("cache_hidden_states", request.cache_hidden_states))
+    values = form.check_settings(request.settings)
     form.raise_mistakes()
-    config = _engine_config(request, model, replace(corpus_config(corpus), **reading), numbers)
-    config = replace(config, start=start, cache_hidden_states=cached)
+    config = replace(config_with(model, corpus_config(corpus), _filled_in(values, card)), start=start)
     check_against_card(config, card)
     refuse_another_kind(config, card)
     if config.packing == "across_documents":
@@ -126,9 +107,7 @@ def middle_layer(model: str, revision: str = "") -> int:
 
 
 def check_against_card(config: ExperimentConfig, card: ModelCard | None) -> None:
-    """What can only be judged knowing the model. Without a card the worker judges, before it downloads weights."""
-    if card is None:
-        return
+    """Refuses what cannot be run. Without a card the worker judges what depends on the model, before it downloads."""
     try:
         validate(config, card)
     except ConfigError as error:
@@ -155,73 +134,27 @@ class _Checklist:
             self._mistakes |= refusal.fields
             return None
 
-    def check_choice(self, name: str, value: str, choices: Mapping[str, Choice]) -> None:
-        if value not in choices:
-            self._mistakes[name] = f"The {name} must be one of {', '.join(choices)}."
-
-    def check_numbers(self, request: ExperimentRequest, context_length: int) -> dict[str, Any]:
-        """Every number of the request within its bounds; what was left out gets its default."""
-        given = {name: getattr(request, name) for name in BOUNDS if hasattr(request, name)}
-        del given["learning_rate"]
-        if given["context_length"] in (None, ""):
-            given["context_length"] = context_length
-        if given["batch_tokens"] in (None, ""):
-            del given["batch_tokens"]
-        numbers = {name: self.check(partial(_bounded, name, value)) for name, value in given.items()}
-        numbers["learning_rate"] = self.check(partial(_learning_rate, request.learning_rate))
-        numbers.setdefault("batch_tokens", default_batch_tokens(numbers["training_tokens"] or 0))
-        k, n_features = numbers["k"], numbers["n_features"]
-        if k and n_features and k > n_features:
-            self._mistakes["k"] = f"k ({k:,}) cannot exceed the number of features ({n_features:,})."
-        return numbers
+    def check_settings(self, given: Mapping[str, Raw]) -> dict[str, Any]:
+        """The value of every setting that was given; what was left empty is not among them."""
+        for unknown in sorted(given.keys() - SETTINGS.keys()):
+            self._mistakes[unknown] = f"There is no setting “{unknown[:LONGEST_NAME]}”."
+        asked = [setting for name, setting in SETTINGS.items() if setting.is_required or not is_empty(given.get(name))]
+        return {setting.name: self.check(partial(parse_setting, setting, given.get(setting.name))) for setting in asked}
 
     def raise_mistakes(self) -> None:
         if self._mistakes:
             raise Refused(" ".join(dict.fromkeys(self._mistakes.values())), self._mistakes)
 
 
-def _bounded(name: str, value: Number) -> float:
-    bound = BOUNDS[name]
-    if bound.whole:
-        return parse_integer(value, field=name, minimum=int(bound.minimum), maximum=int(bound.maximum))
-    return parse_number(value, field=name, minimum=bound.minimum, maximum=bound.maximum)
-
-
-def _learning_rate(value: Number | None) -> float | None:
-    """Left out, the engine follows its scaling law."""
-    if value is None or value == "":
-        return None
-    return parse_number(value, field="learning_rate", minimum=1e-8, maximum=1.0)
-
-
-def _truth(name: str, value: bool | str) -> bool:
-    if str(value).lower() not in {"true", "false"}:
-        raise refused_field(name, f"The field {name} must be true or false.")
-    return str(value).lower() == "true"
-
-
-def _default_context_length(card: ModelCard | None) -> int:
-    return min(DEFAULT_CONTEXT_LENGTH, card.context_length) if card else DEFAULT_CONTEXT_LENGTH
-
-
-def _engine_config(
-    request: ExperimentRequest, model: ModelConfig, corpus: CorpusConfig, numbers: dict[str, Any]
-) -> ExperimentConfig:
-    return ExperimentConfig(
-        model=model,
-        corpus=corpus,
-        layer=numbers["layer"],
-        site=request.site,
-        sae=SaeConfig(request.architecture, numbers["n_features"], numbers["k"], numbers["sparsity_coefficient"]),
-        training=TrainingConfig(
-            tokens=numbers["training_tokens"],
-            batch_tokens=numbers["batch_tokens"],
-            learning_rate=numbers["learning_rate"],
-        ),
-        context_length=numbers["context_length"],
-        packing=request.packing,
-        seed=numbers["seed"],
-    )
+def _filled_in(values: Mapping[str, Any], card: ModelCard | None) -> dict[str, Any]:
+    """The values with the defaults that this installation has, and those that follow from the model and each other."""
+    filled = default_values() | dict(values)
+    if filled["context_length"] is None:
+        readable = card.context_length if card else DEFAULT_CONTEXT_LENGTH
+        filled["context_length"] = min(DEFAULT_CONTEXT_LENGTH, readable)
+    if filled["batch_tokens"] is None:
+        filled["batch_tokens"] = default_batch_tokens(filled["training_tokens"])
+    return filled
 
 
 def _refuse_short_corpus(corpus: Corpus, context_length: int) -> None:

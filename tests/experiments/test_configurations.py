@@ -60,7 +60,7 @@ def test_windows_fit_a_model_that_reads_little(data_dir: Path) -> None:
     [
         ("layer", "-1"), ("layer", "NaN"), ("layer", 2.5), ("layer", 10**30), ("layer", ""),
         ("n_features", "Infinity"), ("n_features", float("nan")), ("n_features", -5), ("n_features", 10**12),
-        ("k", 0), ("k", "1e3"), ("k", None), ("k", True),
+        ("k", 0), ("k", "1e3"), ("k", [4]), ("k", True),
         ("training_tokens", 0), ("training_tokens", float("inf")),
         ("seed", -1), ("seed", 2**64),
         ("sparsity_coefficient", float("nan")), ("sparsity_coefficient", -0.5), ("sparsity_coefficient", "1e999"),

@@ -4,7 +4,7 @@ Every choice is a field with its default, unit, bounds and source; forms, API sc
 are made from `SETTINGS`, which lists them. No torch.
 """
 
-from experiments.engine.config.choices import ARCHITECTURES, PACKINGS, SCHEDULES, SITES
+from experiments.engine.config.choices import ARCHITECTURES, DTYPES, HOLDS_K, PACKINGS, SCHEDULES, SITES
 from experiments.engine.config.experiment import (
     ExperimentConfig,
     SaeConfig,
@@ -14,7 +14,7 @@ from experiments.engine.config.experiment import (
     default_batch_tokens,
 )
 from experiments.engine.config.setting import Choice, ConfigError, Setting
-from experiments.engine.config.settings import BOUNDS, SETTINGS
+from experiments.engine.config.settings import BOUNDS, PARTS, SETTINGS, config_with, values_of
 from experiments.engine.config.sources import CorpusConfig, ModelConfig, Place
 from experiments.engine.config.validation import SAFE_NAME, validate
 
@@ -25,7 +25,10 @@ __all__ = [
     "ACTIVATIONS_AT_ONCE",
     "ARCHITECTURES",
     "BOUNDS",
+    "DTYPES",
+    "HOLDS_K",
     "PACKINGS",
+    "PARTS",
     "SAFE_NAME",
     "SCHEDULES",
     "SETTINGS",
@@ -41,6 +44,8 @@ __all__ = [
     "StartConfig",
     "TrainingConfig",
     "as_json",
+    "config_with",
     "default_batch_tokens",
     "validate",
+    "values_of",
 ]

@@ -1,4 +1,4 @@
-"""The closed lists: sites, architectures, ways of packing, schedules."""
+"""The closed lists: sites, architectures, precisions, ways of packing, schedules."""
 
 from __future__ import annotations
 
@@ -54,6 +54,11 @@ RESAMPLES = ("relu", "gated", "jumprelu")
 FITS_THRESHOLD = ("batchtopk", "matryoshka", "jumprelu")
 TRANSCODES = ("topk", "jumprelu")
 
+DTYPES = _by_name(
+    Choice("float32", "32 bits", "Exact, and four bytes a weight."),
+    Choice("bfloat16", "16 bits, wide range", "Half the memory; what most models were trained in."),
+    Choice("float16", "16 bits, fine steps", "Half the memory; large hidden states may overflow."),
+)
 PACKINGS = _by_name(
     Choice(
         "across_documents",

@@ -47,6 +47,12 @@ class SaeConfig:
         32,
         "k",
         "How many features may fire on one token: exactly (TopK) or on average (BatchTopK, Matryoshka, JumpReLU).",
+        help_for={
+            "topk": "How many features fire on every token: exactly so many.",
+            "batchtopk": "How many features fire on a token on average; one token may have more, another fewer.",
+            "matryoshka": "How many features fire on a token on average; one token may have more, another fewer.",
+            "jumprelu": "The L0 aimed at: a controller moves the penalty until so many features fire on average.",
+        },
         unit="features per token",
         minimum=1,
         maximum=8_192,
@@ -76,11 +82,13 @@ class SaeConfig:
     output_site: str | None = setting(
         None,
         "Reconstructs",
-        "Left out, an autoencoder reconstructs what it reads; a transcoder reads one site (mlp_in, say) and "
-        "reconstructs this one of the same block.",
+        "An autoencoder reconstructs what it reads; a transcoder reads one site (mlp_in, say) and reconstructs this "
+        "one of the same block.",
+        left_out="what it reads (an autoencoder)",
         source="Dunefsky et al. 2024, arXiv:2406.11944",
         choices=SITES,
         architectures=TRANSCODES,
+        advanced=False,
     )
     skip: bool = setting(
         False,
@@ -88,6 +96,7 @@ class SaeConfig:
         "Adds a linear map of what is read to what a transcoder reconstructs.",
         source="Paulo et al. 2025, arXiv:2501.18823",
         architectures=TRANSCODES,
+        advanced=False,
     )
 
     @property
@@ -111,7 +120,8 @@ class TrainingConfig:
     batch_tokens: int = setting(
         4_096,
         "Batch",
-        "Hidden states per optimiser step; left out, the largest of 512 to 4,096 that leaves 1,500 steps.",
+        "Hidden states per optimiser step.",
+        left_out="the largest of 512, 1,024, 2,048 and 4,096 that leaves 1,500 steps, at least 512",
         unit="tokens",
         source="SAELens, OpenMOSS",
         minimum=16,
@@ -120,7 +130,8 @@ class TrainingConfig:
     learning_rate: float | None = setting(
         None,
         "Learning rate",
-        "The highest one of the schedule; left out, 2e-4 / sqrt(n_features / 16,384).",
+        "The highest one of the schedule.",
+        left_out="2e-4 / sqrt(n_features / 16,384)",
         kind="number",
         source=GAO,
         minimum=1e-8,
@@ -170,7 +181,8 @@ class TrainingConfig:
     aux_k: int | None = setting(
         None,
         "Auxiliary k",
-        "How many dead features explain the residual of a token; left out, half the width.",
+        "How many dead features explain the residual of a token.",
+        left_out="half the width",
         unit="features per token",
         source=GAO,
         minimum=1,
@@ -189,7 +201,8 @@ class TrainingConfig:
     dead_after_tokens: int | None = setting(
         None,
         "Dead after",
-        "Tokens without firing after which a feature counts as dead; left out, 3% of the training, at most 10 million.",
+        "Tokens without firing after which a feature counts as dead.",
+        left_out="3% of the training, at most 10 million",
         unit="tokens",
         source=GAO,
         minimum=1,
@@ -279,7 +292,7 @@ class ExperimentConfig:
     layer: int = setting(
         dataclasses.MISSING,
         "Layer",
-        "The block whose hidden states are read, counted from 0; by default the middle.",
+        "The block whose hidden states are read, counted from 0.",
         unit="block",
         minimum=0,
         maximum=1_000,
@@ -293,7 +306,8 @@ class ExperimentConfig:
     context_length: int = setting(
         128,
         "Context length",
-        "Length of the windows the model reads; left out, 128 or what the model can read.",
+        "Length of the windows the model reads.",
+        left_out="128, or what the model can read",
         unit="tokens",
         minimum=8,
         maximum=131_072,
@@ -315,7 +329,8 @@ class ExperimentConfig:
     stream_seed: int | None = setting(
         None,
         "Seed of the order",
-        "The order of the text; left out, the seed. Experiments that share it can share hidden states.",
+        "The order of the text. Experiments that share it can share hidden states.",
+        left_out="the seed",
         minimum=0,
         maximum=2**63 - 1,
     )
@@ -331,6 +346,7 @@ class ExperimentConfig:
         "Evaluation tokens",
         "Held-out tokens for every quality number but the cross-entropies.",
         unit="tokens",
+        group="Evaluation",
         minimum=1,
         maximum=LARGEST,
     )
@@ -339,6 +355,7 @@ class ExperimentConfig:
         "Tokens for cross-entropies",
         "Held-out tokens that the model predicts; each is read whole four times.",
         unit="tokens",
+        group="Evaluation",
         minimum=1,
         maximum=LARGEST,
     )
@@ -347,6 +364,7 @@ class ExperimentConfig:
         "Harvest tokens",
         "Tokens of the training text whose activations are all kept for the catalogue.",
         unit="tokens",
+        group="Evaluation",
         minimum=1,
         maximum=LARGEST,
     )

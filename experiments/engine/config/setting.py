@@ -32,8 +32,9 @@ class Choice:
 class Setting:
     """One choice of an experiment. `default` is None where it follows from others, which `help` then says.
 
-    `architectures` are those for which it matters, all where it is empty. `unit` is that of the number, `source` where
-    the default or the idea is from.
+    `architectures` are those for which it matters, all where it is empty; `help_for` has other words for some of them.
+    `unit` is that of the number, `source` where the default or the idea is from, `group` the part of the form it is in.
+    `left_out` says in words what stands for it where it is not given, if that is no fixed value.
     """
 
     name: str
@@ -48,6 +49,9 @@ class Setting:
     choices: Mapping[str, Choice] = field(default_factory=dict)
     architectures: tuple[str, ...] = ()
     advanced: bool = True
+    group: str = ""
+    left_out: str = ""
+    help_for: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def whole(self) -> bool:
@@ -56,6 +60,18 @@ class Setting:
     @property
     def is_optional(self) -> bool:
         return self.default is None
+
+    @property
+    def is_required(self) -> bool:
+        """Whether nothing stands for it where it is left out."""
+        return self.default is None and not self.left_out
+
+    def matters_for(self, architecture: str) -> bool:
+        return not self.architectures or architecture in self.architectures
+
+    def help_of(self, architecture: str) -> str:
+        """The help in the words of this architecture."""
+        return self.help_for.get(architecture, self.help)
 
     def check(self, value: Any) -> None:
         """Raises ConfigError when `value` is none of this setting; None is one where the setting is optional."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from experiments.engine.config.choices import DTYPES
 from experiments.engine.config.setting import setting
 
 
@@ -23,7 +24,9 @@ class ModelConfig:
     source: Literal["builtin", "local", "hub"]
     name: str
     revision: str | None = None
-    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    dtype: str = setting(
+        "float32", "Precision", "In which numbers the model's weights are held and computed with.", choices=DTYPES
+    )
 
     @property
     def canonical(self) -> str:

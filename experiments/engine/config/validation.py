@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from experiments.engine.config.choices import ARCHITECTURES, TRANSCODES
+from experiments.engine.config.choices import ARCHITECTURES, HOLDS_K, TRANSCODES
 from experiments.engine.config.experiment import ExperimentConfig, TrainingConfig
 from experiments.engine.config.setting import ConfigError
 from experiments.engine.config.settings import SETTINGS, values_of
@@ -16,12 +16,16 @@ if TYPE_CHECKING:
 SAFE_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,95}$")
 
 
-def validate(config: ExperimentConfig, model_card: ModelCard) -> None:
-    """Raises ConfigError with one clear sentence when `config` cannot be run on the model of `model_card`."""
+def validate(config: ExperimentConfig, model_card: ModelCard | None) -> None:
+    """Raises ConfigError with one clear sentence when `config` cannot be run on the model of `model_card`.
+
+    Without a card only what depends on no model is judged.
+    """
     _validate_names(config)
     for name, value in values_of(config).items():
         SETTINGS[name].check(value)
-    _validate_against_model(config, model_card)
+    if model_card is not None:
+        _validate_against_model(config, model_card)
     _validate_sae(config)
     _validate_training(config.training)
 
@@ -47,7 +51,7 @@ def _validate_against_model(config: ExperimentConfig, card: ModelCard) -> None:
 
 def _validate_sae(config: ExperimentConfig) -> None:
     sae = config.sae
-    if sae.k > sae.n_features:
+    if sae.architecture in HOLDS_K and sae.k > sae.n_features:
         raise ConfigError("k", f"k ({sae.k:,}) cannot exceed the number of features ({sae.n_features:,}).")
     if sae.is_transcoder and sae.architecture not in TRANSCODES:
         able = " or ".join(ARCHITECTURES[name].title for name in TRANSCODES)

@@ -17,7 +17,6 @@ from django.db.utils import OperationalError, ProgrammingError
 from ninja.responses import NinjaJSONEncoder
 
 from experiments.corpus_options import corpus_named
-from experiments.engine.config import SITES
 from experiments.models import Experiment
 from experiments.progress_bar import ProgressBar
 from experiments.quality_card import quality_card
@@ -26,23 +25,13 @@ from experiments.schemas import ExperimentOut
 from experiments.services.configurations import ExperimentRequest, middle_layer
 from experiments.services.experiments import RESUMABLE, experiment_by_id, store_experiment
 from experiments.services.leases import claim, conclude, new_owner
+from experiments.setting_options import add_settings, settings_given
 from latentlens.lib import shutdown
 from latentlens.lib.problems import Problem
 from latentlens.lib.site_address import site_address
 
 Status = Experiment.Status
 INTERRUPTED = 130  # what a shell expects of a command that was ended by Ctrl-C
-NUMBERS = {
-    "n_features": "features that the SAE may learn",
-    "k": "features that may fire on one token",
-    "training_tokens": "hidden states to train on",
-    "seed": "the same seed gives the same weights",
-    "sparsity_coefficient": "weight of the sparsity penalty; TopK has none",
-    "context_length": "tokens of a window (default 128, or what the model reads)",
-    "learning_rate": "default: a scaling law of the number of features",
-    "batch_tokens": "hidden states of a step (default 4096, less in a short training)",
-    "start_from": "id of a finished experiment whose SAE is trained further",
-}
 
 
 class Command(BaseCommand):
@@ -51,24 +40,16 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--model", help="builtin, a folder of MODELS_DIR, or a hub id (default DEFAULT_MODEL_NAME)")
         parser.add_argument("--revision", default="", help="branch, tag or commit of a hub model")
-        parser.add_argument("--layer", help="the block to read, from 0 (default: the middle)")
-        parser.add_argument("--site", default="resid_post", help=f"one of {', '.join(SITES)}")
         parser.add_argument("--corpus", default="builtin", help="builtin (default), a FILE, or hub:ID")
         parser.add_argument("--column", default="", help="where a table or a data set keeps its text")
         parser.add_argument("--configuration", default="", help="of a hub data set")
         parser.add_argument("--split", default="", help="of a hub data set (default train)")
         parser.add_argument("--chat", action="store_true", help="the column holds conversations, not text")
-        parser.add_argument("--no-streaming", action="store_true", help="download a hub data set whole")
-        parser.add_argument("--deduplicate", action="store_true", help="read only the first of identical documents")
-        parser.add_argument("--cache-hidden-states", action="store_true", help="keep hidden states on disk")
-        parser.add_argument("--packing", default="across_documents", help="across_documents (default) or one_document")
-        parser.add_argument("--architecture", default="topk", help="topk (default)")
-        for name, words in NUMBERS.items():
-            names = [f"--{name.replace('_', '-')}", *(["--tokens"] if name == "training_tokens" else [])]
-            parser.add_argument(*names, dest=name, help=words)
+        parser.add_argument("--start-from", metavar="ID", help="a finished experiment whose SAE is trained further")
         parser.add_argument("--name", default="", help="what the experiment is called")
         parser.add_argument("--resume", type=int, metavar="ID", help="go on with a paused or failed experiment")
         parser.add_argument("--json", action="store_true", help="print what the API answers, and nothing else")
+        add_settings(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
         owner = new_owner()
@@ -115,16 +96,13 @@ class Command(BaseCommand):
 
 def _stored(options: dict[str, Any]) -> Experiment:
     """A new experiment, `paused` so that no worker takes it before this process does."""
-    numbers = {name: options[name] for name in NUMBERS if options[name] is not None}
     model = options["model"] or settings.DEFAULT_MODEL_NAME
-    layer = options["layer"] if options["layer"] is not None else middle_layer(model, options["revision"])
-    texts = {name: options[name] for name in ("name", "revision", "site", "architecture", "packing")}
+    given = settings_given(options)
+    if "layer" not in given:
+        given["layer"] = middle_layer(model, options["revision"])
+    texts = {name: options[name] for name in ("name", "revision", "start_from")}
     corpus = corpus_named(options)
-    reading = {name: options[name] for name in ("deduplicate", "cache_hidden_states")}
-    reading["streaming"] = not options["no_streaming"]
-    return store_experiment(
-        ExperimentRequest(model=model, layer=layer, corpus=corpus.pk, **texts, **reading, **numbers), Status.PAUSED
-    )
+    return store_experiment(ExperimentRequest(model=model, corpus=corpus.pk, **texts, **given), Status.PAUSED)
 
 
 def _to_resume(experiment_id: int) -> Experiment:

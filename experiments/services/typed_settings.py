@@ -1,0 +1,42 @@
+"""From what was typed for a setting to its value; what makes no sense is refused in one sentence."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+from experiments.engine.config import Setting
+from latentlens.lib.numbers import parse_integer, parse_number
+from latentlens.lib.problems import refused_field
+
+# A value, the text that was typed for it, or nothing. What comes from outside may be of any other type, and is refused.
+Raw: TypeAlias = float | str | bool | None
+
+
+def is_empty(raw: Raw) -> bool:
+    return raw is None or (isinstance(raw, str) and not raw.strip())
+
+
+def parse_setting(setting: Setting, raw: Raw) -> Any:
+    """The value that `raw` means. Raises Refused for what is no value of this setting."""
+    if setting.kind == "choice":
+        return _choice(setting, raw)
+    if setting.kind == "flag":
+        return _flag(setting, raw)
+    if setting.whole:
+        low, high = int(setting.minimum), int(setting.maximum)
+        return parse_integer(raw, field=setting.name, minimum=low, maximum=high)
+    return parse_number(raw, field=setting.name, minimum=setting.minimum, maximum=setting.maximum)
+
+
+def _choice(setting: Setting, raw: Raw) -> str:
+    if not isinstance(raw, str) or raw.strip() not in setting.choices:
+        names = ", ".join(setting.choices)
+        raise refused_field(setting.name, f"The {setting.name.replace('_', ' ')} must be one of {names}.")
+    return raw.strip()
+
+
+def _flag(setting: Setting, raw: Raw) -> bool:
+    text = str(raw).strip().lower()
+    if text not in {"true", "false"}:
+        raise refused_field(setting.name, f"The field {setting.name} must be true or false.")
+    return text == "true"
