@@ -13,6 +13,11 @@ def explain(error: BaseException, stage: str) -> str:
         return error.message
     if isinstance(error, ValueError) and type(error).__module__.startswith("experiments.engine"):
         return str(error)
+    if is_out_of_gpu_memory(error):
+        return (
+            "The GPU's memory ran out, although batches were already computed in two parts where that helps: choose a "
+            "smaller batch, fewer features, a shorter segment or a smaller model."
+        )
     if is_out_of_memory(error):
         return "Memory ran out: choose fewer features, fewer harvest tokens or a smaller model, or free some memory."
     if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
@@ -23,5 +28,10 @@ def explain(error: BaseException, stage: str) -> str:
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Python's, torch's on a GPU, and torch's on the CPU, which is a plain RuntimeError."""
-    names = {kind.__name__ for kind in type(error).__mro__}
-    return isinstance(error, MemoryError) or "OutOfMemoryError" in names or "can't allocate memory" in str(error)
+    is_cpu = isinstance(error, MemoryError) or "can't allocate memory" in str(error)
+    return is_cpu or is_out_of_gpu_memory(error)
+
+
+def is_out_of_gpu_memory(error: BaseException) -> bool:
+    """By name, because this module does without torch."""
+    return "OutOfMemoryError" in {kind.__name__ for kind in type(error).__mro__}

@@ -15,6 +15,7 @@ from experiments.curves import metric_event
 from experiments.engine.config import ARCHITECTURES, PACKINGS, SITES
 from experiments.models import Experiment, Metric
 from experiments.quality_card import quality_card
+from experiments.services.estimates import memory_use
 from experiments.services.workers import worker_is_alive
 
 Status = Experiment.Status
@@ -83,6 +84,7 @@ def page_context(experiment: Experiment) -> dict[str, Any]:
         "architecture": ARCHITECTURES.get(experiment.architecture),
         "packing": PACKINGS.get(experiment.config.get("packing", "across_documents")),
         "site": SITES.get(experiment.site),
+        "memory": memory_use(experiment),
         "is_watched": experiment.status not in ENDED,
     }
 

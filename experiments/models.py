@@ -106,6 +106,7 @@ class Experiment(models.Model):
     progress_note = models.CharField(max_length=200, blank=True)
     sequence = models.BigIntegerField(default=1, help_text="Number of the newest event; being made is event 1.")
     captured = models.JSONField(default=dict, blank=True, help_text="What was read: tokens, documents, and left out.")
+    resources = models.JSONField(default=dict, blank=True, help_text="Measured memory and compute path, by stage.")
     quality = models.JSONField(default=dict, blank=True)
     weights_sha256 = models.CharField(max_length=64, blank=True)
     error = models.TextField(blank=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from dataclasses import asdict
 from typing import Any
 
 from django.db import transaction
@@ -14,6 +15,7 @@ from experiments.engine.records import (
     ModelLoaded,
     Progress,
     Record,
+    ResourcesUsed,
     StageFinished,
 )
 from experiments.models import Experiment, Metric
@@ -51,6 +53,8 @@ class Journal:
             raise LeaseLost
         if isinstance(record, Measurement):
             self._measurements.append(record)
+        elif isinstance(record, ResourcesUsed):
+            self._changes["resources"] = self._resources_with(record)
         else:
             self._changes |= changes_by(record)
         must_not_be_lost = isinstance(record, Checkpointed | StageFinished | ModelLoaded)
@@ -69,6 +73,14 @@ class Journal:
         announce(self.experiment_id)
         self._changes, self._measurements = {}, []
         self.saved_at = time.monotonic()
+
+    def _resources_with(self, found: ResourcesUsed) -> dict[str, Any]:
+        """What is known of all stages: earlier ones may have ended in another process, or just now."""
+        known: dict[str, Any] | None = self._changes.get("resources")
+        if known is None:
+            known = Experiment.objects.values_list("resources", flat=True).get(pk=self.experiment_id)
+        values = asdict(found)
+        return {**(known or {}), values.pop("stage"): values}
 
     def _metric(self, sequence: int, found: Measurement) -> Metric:
         return Metric(

@@ -57,6 +57,7 @@ class ExperimentOut(Schema):
     site: str
     corpus: int
     config: dict[str, Any]
+    resources: dict[str, Any] = Field(description="By stage: compute path, largest memory of the process, of its GPU.")
     captured: dict[str, Any] | None = Field(description="Tokens and documents that were read, and what was left out.")
     quality: dict[str, Any] | None
     weights_sha256: str | None

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from experiments.engine.config import ACTIVATIONS_AT_ONCE, ConfigError, ExperimentConfig
+from experiments.engine.config import ACTIVATIONS_AT_ONCE, ConfigError, ExperimentConfig, SaeConfig
 
 if TYPE_CHECKING:
     from experiments.engine.model_card import ModelCard
@@ -22,6 +22,8 @@ PROGRAM_BYTES = 700_000_000  # python, torch and transformers themselves
 LOGITS_TOKENS = 1_024  # tokens whose logits are held at once during evaluation
 ACTIVATION_BYTES_IN_MEMORY = 80  # one activation while it is sorted
 ACTIVATION_BYTES_ON_DISK = 8 + 16  # one activation in the Parquet index, and while it waits to be sorted
+NUMBERS_PER_FEATURE = {"batchtopk": 1, "matryoshka": 1, "jumprelu": 1, "gated": 2}  # beside rows and encoder bias
+BATCH_MATRICES = {"relu": 6, "gated": 8}  # [tokens, features] held at once: at first these fire nearly everywhere
 TOKEN_BYTES_ON_DISK = 12  # one token in the window cache and the Parquet index
 
 
@@ -64,15 +66,19 @@ def refuse_if_too_large(estimate: Estimate, available_bytes: int) -> None:
         )
 
 
-def sae_parameters(n_features: int, width: int) -> int:
-    """Encoder and decoder matrices with their biases."""
-    return 2 * n_features * width + n_features + width
+def sae_parameters(sae: SaeConfig, width: int) -> int:
+    """Encoder and decoder matrices with their biases, and what the architecture adds for each feature."""
+    for_each_feature = 2 * width + 1 + NUMBERS_PER_FEATURE.get(sae.architecture, 0)
+    skip = width * width if sae.skip else 0
+    return sae.n_features * for_each_feature + width + skip
 
 
 def _memory(config: ExperimentConfig, card: ModelCard) -> list[EstimateLine]:
     unit: Literal["bytes of memory"] = "bytes of memory"
-    weights = sae_parameters(config.sae.n_features, card.width) * FLOAT
+    weights = sae_parameters(config.sae, card.width) * FLOAT
     batch = config.training.batch_tokens
+    places = 2 if config.sae.is_transcoder else 1
+    matrices = BATCH_MATRICES.get(config.sae.architecture, 2)
     sorted_at_once = min(ACTIVATIONS_AT_ONCE, config.harvest_tokens * config.sae.k)
     return [
         EstimateLine("Program", PROGRAM_BYTES, unit, "Python and its libraries."),
@@ -80,15 +86,16 @@ def _memory(config: ExperimentConfig, card: ModelCard) -> list[EstimateLine]:
         EstimateLine("SAE", 4 * weights, unit, "Weights, their gradients and Adam's two moments."),
         EstimateLine(
             "Segment",
-            config.training.segment_tokens * card.width * FLOAT,
+            2 * places * min(config.training.segment_tokens, config.training.tokens) * card.width * FLOAT,
             unit,
-            f"{config.training.segment_tokens:,} hidden states of {card.width:,} numbers, captured at a time.",
+            f"{config.training.segment_tokens:,} hidden states of {card.width:,} numbers at {places} "
+            f"{'place' if places == 1 else 'places'}, captured at a time, and once a shuffled copy of them.",
         ),
         EstimateLine(
             "Batch",
-            2 * batch * (config.sae.n_features + 4 * card.width) * FLOAT,
+            batch * (matrices * config.sae.n_features + 8 * card.width) * FLOAT,
             unit,
-            f"Pre-activations of {batch:,} tokens, and what is computed from them.",
+            f"{matrices} numbers for each feature and token of {batch:,}, and what is computed from them.",
         ),
         EstimateLine(
             "Evaluation",
@@ -108,11 +115,12 @@ def _model_bytes(config: ExperimentConfig, card: ModelCard) -> int:
 
 def _disk(config: ExperimentConfig, card: ModelCard) -> list[EstimateLine]:
     unit: Literal["bytes on disk"] = "bytes on disk"
-    weights = sae_parameters(config.sae.n_features, card.width) * FLOAT
+    weights = sae_parameters(config.sae, card.width) * FLOAT
     tokens = config.training.tokens + config.harvest_tokens
     return [
         EstimateLine("Weights", weights, unit, "The finished SAE."),
         EstimateLine("Checkpoints", 2 * 3 * weights, unit, "Two kept while it trains: weights and Adam's two moments."),
+        *_kept_states(config, card),
         EstimateLine("Tokens", tokens * TOKEN_BYTES_ON_DISK, unit, "The text as token windows."),
         EstimateLine(
             "Activations",
@@ -121,6 +129,15 @@ def _disk(config: ExperimentConfig, card: ModelCard) -> list[EstimateLine]:
             f"Every activation of {config.harvest_tokens:,} tokens, sorted and while they wait to be sorted.",
         ),
     ]
+
+
+def _kept_states(config: ExperimentConfig, card: ModelCard) -> list[EstimateLine]:
+    """At most: a corpus may be shorter than the training, and the quota smaller than either."""
+    if not config.cache_hidden_states:
+        return []
+    places = 2 if config.sae.is_transcoder else 1
+    size = config.training.tokens * (places * card.width * FLOAT + 8)
+    return [EstimateLine("Hidden states", size, "bytes on disk", "Kept for later epochs, at most up to the quota.")]
 
 
 def _time(config: ExperimentConfig, card: ModelCard, cores: int) -> list[EstimateLine]:
@@ -157,5 +174,5 @@ def _encode_seconds(config: ExperimentConfig, card: ModelCard) -> float:
 def _learn_seconds(config: ExperimentConfig, card: ModelCard) -> float:
     """Decoding, three sparse gradients, and Adam shared among the tokens of a batch."""
     sparse = 4 * 2 * config.sae.k * card.width
-    adam = 12 * sae_parameters(config.sae.n_features, card.width) / config.training.batch_tokens
+    adam = 12 * sae_parameters(config.sae, card.width) / config.training.batch_tokens
     return (sparse + adam) / SPARSE_FLOPS_PER_CORE

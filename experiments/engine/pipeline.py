@@ -21,6 +21,7 @@ from experiments.engine.learning import Learning
 from experiments.engine.model_loading import open_language_model
 from experiments.engine.pace import Pace
 from experiments.engine.records import ModelLoaded, Progress, Record, Stage, StageFinished
+from experiments.engine.resources import with_resources
 from experiments.engine.sae import Sae, load_sae
 from experiments.engine.training import ShouldCheckpoint, Training
 from experiments.engine.windows import first_windows
@@ -39,7 +40,7 @@ def run(job: Job, resume: ResumePoint | None = None, should_checkpoint: ShouldCh
     with the ResumePoint of the last Checkpointed and StageFinished ends in the same weights, bit for bit.
     `should_checkpoint` is asked between training steps and forces a checkpoint.
     """
-    return _Pipeline(job, resume or ResumePoint("capture"), should_checkpoint).run()
+    return with_resources(_Pipeline(job, resume or ResumePoint("capture"), should_checkpoint).run(), job.device)
 
 
 class _Pipeline:
@@ -47,7 +48,7 @@ class _Pipeline:
         self._job, self._resume, self._should_checkpoint = job, resume, should_checkpoint
         self._config, self._folder = job.config, ExperimentFolder(job.folder)
 
-    def run(self) -> Iterator[Record]:
+    def run(self) -> Generator[Record, None, None]:
         torch.set_num_threads(self._job.threads)
         stage = self._resume.first_stage
         model = yield from told_as(

@@ -63,4 +63,14 @@ class MemberFailed:
     error: Exception
 
 
-Record: TypeAlias = ModelLoaded | Progress | Measurement | Checkpointed | StageFinished
+@dataclass(frozen=True)
+class ResourcesUsed:
+    """What the process took until the end of a stage: its largest memory, that of its GPU, and how it computed."""
+
+    stage: Stage
+    path: str
+    memory_bytes: int
+    gpu_memory_bytes: int | None
+
+
+Record: TypeAlias = ModelLoaded | Progress | Measurement | Checkpointed | ResourcesUsed | StageFinished

@@ -2,16 +2,53 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from experiments.engine.config import ConfigError, ExperimentConfig
 from experiments.engine.estimate import Estimate, estimate, refuse_if_too_large
 from experiments.engine.model_card import ModelCard
+from experiments.models import Experiment
 from experiments.services.compute import cpu_threads, memory_bytes
+from experiments.services.language_models import model_card
 from latentlens.lib.problems import Refused
 
 
 def estimate_of(config: ExperimentConfig, card: ModelCard | None) -> Estimate | None:
     """Memory, disk and time on a machine like this one; None while the model's size is not known."""
     return estimate(config, card, cpu_threads()) if card else None
+
+
+@dataclass(frozen=True)
+class MemoryUse:
+    """The forecast of an experiment beside what its stages were measured to take; None where one is not known."""
+
+    path: str
+    measured_bytes: int
+    gpu_bytes: int | None
+    forecast_bytes: int | None
+
+
+def memory_use(experiment: Experiment) -> MemoryUse | None:
+    """The largest of what was measured; None before the first stage has ended."""
+    stages = list(experiment.resources.values())
+    if not stages:
+        return None
+    on_gpu = [stage["gpu_memory_bytes"] for stage in stages if stage["gpu_memory_bytes"] is not None]
+    return MemoryUse(
+        path=stages[-1]["path"],
+        measured_bytes=max(stage["memory_bytes"] for stage in stages),
+        gpu_bytes=max(on_gpu, default=None),
+        forecast_bytes=_forecast(experiment),
+    )
+
+
+def _forecast(experiment: Experiment) -> int | None:
+    config = ExperimentConfig.from_json(experiment.config)
+    try:
+        needed = estimate_of(config, model_card(config.model))
+    except Refused:  # the model is no longer there
+        return None
+    return needed.memory_bytes if needed else None
 
 
 def refuse_what_does_not_fit(config: ExperimentConfig, card: ModelCard | None) -> None:

@@ -63,3 +63,18 @@ def test_what_memory_cannot_hold_is_refused_with_the_estimate() -> None:
     with pytest.raises(ConfigError, match=r"need about [\d.,]+ GB of memory and 8\.0 GB are available"):
         refuse_if_too_large(huge, 8_000_000_000)
     refuse_if_too_large(estimated(), 8_000_000_000)
+
+
+def test_what_an_architecture_holds_is_counted() -> None:
+    def memory(**sae: object) -> int:
+        return estimated(replace(CONFIG, sae=replace(CONFIG.sae, **sae))).memory_bytes  # type: ignore[arg-type]
+
+    assert memory(architecture="topk") < memory(architecture="jumprelu") < memory(architecture="relu")
+    assert memory(architecture="relu") < memory(architecture="gated")
+    assert memory(output_site="mlp_out") > memory() + 2 * CONFIG.training.segment_tokens * CARD.width * 4 - 1
+    assert memory(output_site="mlp_out", skip=True) > memory(output_site="mlp_out")
+
+
+def test_kept_hidden_states_take_disk() -> None:
+    kept = estimated(replace(CONFIG, cache_hidden_states=True))
+    assert kept.disk_bytes - estimated().disk_bytes == CONFIG.training.tokens * (64 * 4 + 8)

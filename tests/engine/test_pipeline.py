@@ -21,6 +21,7 @@ import torch
 from experiments.engine import pipeline
 from experiments.engine.artifacts import ArtifactError, ExperimentFolder, sha256_of
 from experiments.engine.capture import Reading, capture_batches
+from experiments.engine.compute_path import compute_path
 from experiments.engine.config import (
     ConfigError,
     CorpusConfig,
@@ -40,6 +41,7 @@ from experiments.engine.records import (
     ModelLoaded,
     Progress,
     Record,
+    ResourcesUsed,
     Stage,
     StageFinished,
 )
@@ -102,6 +104,21 @@ def test_the_stages_come_in_order_and_tell_what_they_did(finished: tuple[Experim
     assert json.loads(json.dumps([end.values for end in ends])) == [end.values for end in ends]
     assert [m.step for m in records if isinstance(m, Measurement)] == list(range(5, 51, 5))
     assert ExperimentConfig.from_json(json.loads(folder.config.read_text())).layer == 1
+
+
+def test_each_stage_ends_with_what_it_took(finished: tuple[ExperimentFolder, list[Record]]) -> None:
+    _, records = finished
+    took = [
+        (record, following) for record, following in itertools.pairwise(records) if isinstance(record, ResourcesUsed)
+    ]
+    assert [record.stage for record, _ in took] == list(STAGES)
+    assert all(isinstance(following, StageFinished) and following.stage == record.stage for record, following in took)
+    memory = [record.memory_bytes for record, _ in took]
+    assert memory == sorted(memory)
+    assert 50e6 < memory[0] < 50e9
+    assert took[0][0].path == compute_path("cpu")
+    assert "1 thread · CPU with" in took[0][0].path
+    assert took[0][0].gpu_memory_bytes is None
 
 
 def test_the_index_agrees_with_encoding_the_text_again(

@@ -165,6 +165,7 @@ def test_a_deleted_experiment_stops_its_runner(make_experiment: Make, engine: Fa
     [
         (ConfigError("layer", "The model has layers 0 to 3."), "The model has layers 0 to 3."),
         (MemoryError(), "Memory ran out: choose fewer features"),
+        (type("OutOfMemoryError", (RuntimeError,), {})("CUDA out of memory"), "The GPU's memory ran out, although"),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), "Memory ran out"),
         (OSError(errno.ENOSPC, "No space left on device", "/secret/path"), "The disk is full"),
         (KeyError("/secret/path"), "Something unexpected happened in the stage “training” (KeyError)"),
