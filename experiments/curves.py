@@ -10,6 +10,7 @@ from typing import Any
 from django.db.models import F, Max
 from django.db.models.functions import Mod
 
+from experiments.engine.config import HAS_PENALTY_CURVE
 from experiments.metric_explanations import EXPLANATIONS, Explanation
 from experiments.models import Metric
 from experiments.templatetags.quantities import count
@@ -38,6 +39,7 @@ KINDS = (
     CurveKind("l0", "active features per token", "accent"),
     CurveKind("dead_share", "%", "warn"),
 )
+PENALTY = CurveKind("penalty", "", "accent")
 
 
 @dataclass(frozen=True)
@@ -72,9 +74,10 @@ def metric_event(metric: Metric) -> dict[str, Any]:
     return {"seq": metric.sequence, "step": metric.step, "tokens": metric.tokens, "values": metric.values}
 
 
-def curves_of(points: Sequence[dict[str, Any]]) -> list[Curve]:
-    """The four curves; empty ones while there is nothing to draw."""
-    return [_curve(kind, points) for kind in KINDS]
+def curves_of(points: Sequence[dict[str, Any]], architecture: str) -> list[Curve]:
+    """The curves that the architecture has; empty ones while there is nothing to draw."""
+    kinds = (*KINDS, PENALTY) if architecture in HAS_PENALTY_CURVE else KINDS
+    return [_curve(kind, points) for kind in kinds]
 
 
 def _curve(kind: CurveKind, points: Sequence[dict[str, Any]]) -> Curve:

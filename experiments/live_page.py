@@ -11,8 +11,8 @@ from urllib.parse import urlencode
 from django.template.loader import render_to_string
 from django.urls import reverse
 
+from experiments.configuration_facts import explorer_values, facts_of
 from experiments.curves import metric_event
-from experiments.engine.config import ARCHITECTURES, PACKINGS, SITES
 from experiments.models import Experiment, Metric
 from experiments.quality_card import quality_card
 from experiments.services.estimates import memory_use
@@ -80,13 +80,11 @@ def live_context(experiment: Experiment) -> dict[str, Any]:
 
 def page_context(experiment: Experiment) -> dict[str, Any]:
     """What the page shows beside the live parts: the configuration, which never changes."""
-    return live_context(experiment) | {
-        "architecture": ARCHITECTURES.get(experiment.architecture),
-        "packing": PACKINGS.get(experiment.config.get("packing", "across_documents")),
-        "site": SITES.get(experiment.site),
-        "memory": memory_use(experiment),
-        "is_watched": experiment.status not in ENDED,
-    }
+    return (
+        live_context(experiment)
+        | facts_of(experiment)
+        | {"memory": memory_use(experiment), "is_watched": experiment.status not in ENDED}
+    )
 
 
 def live_parts(experiment: Experiment) -> dict[str, str]:
@@ -117,24 +115,12 @@ def percent_done(experiment: Experiment) -> int | None:
 
 def repeat_url(experiment: Experiment) -> str:
     """The Layer Explorer, filled in with the settings of this experiment."""
-    return f"{reverse('experiments:new')}?{urlencode(_settings(experiment))}"
+    return f"{reverse('experiments:new')}?{urlencode(explorer_values(experiment))}"
 
 
 def fine_tune_url(experiment: Experiment) -> str:
     """The Layer Explorer, filled in with the settings of this experiment, whose SAE is to be trained further."""
-    return f"{reverse('experiments:new')}?{urlencode(_settings(experiment) | {'start_from': experiment.pk})}"
-
-
-def _settings(experiment: Experiment) -> dict[str, Any]:
-    names = ("model", "layer", "site", "architecture", "n_features", "k", "training_tokens", "seed")
-    settings = {name: getattr(experiment, name) for name in names} | {"corpus": experiment.corpus_id}
-    config = experiment.config
-    settings |= {"packing": config.get("packing", "across_documents")}
-    read = config.get("corpus", {})
-    settings |= {name: str(read[name]).lower() for name in ("deduplicate", "streaming") if name in read}
-    if start := config.get("start"):
-        settings |= {"start_from": start["experiment"]}
-    return settings
+    return f"{reverse('experiments:new')}?{urlencode(explorer_values(experiment) | {'start_from': experiment.pk})}"
 
 
 def _ahead(experiment: Experiment) -> int:

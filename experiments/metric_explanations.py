@@ -33,13 +33,20 @@ EXPLANATIONS: dict[str, Explanation] = {
         "L0",
         "mean number of features that fire on a token",
         "How many features it takes to describe one token.",
-        "What was asked for: k with TopK.",
+        "What was asked for: k with TopK, about k with BatchTopK, Matryoshka and JumpReLU.",
     ),
     "dead_share": Explanation(
         "Dead features",
         "features that fired on none of the last tokens / all features",
         "Features that no longer describe anything.",
         "Under 5 %. Above 20 % fewer features would do the same.",
+    ),
+    "penalty": Explanation(
+        "Penalty",
+        "what the architecture adds to E‖x − x̂‖²",
+        "ReLU: the sparsity coefficient times the L1 norm of the activations. Gated: that of the gate, and the error "
+        "of what the gate alone reconstructs. Matryoshka: the errors of what the shorter prefixes reconstruct.",
+        "Falls, and stays well below the loss of the first steps.",
     ),
     "cosine": Explanation(
         "Cosine",

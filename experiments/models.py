@@ -11,6 +11,8 @@ from django.db import models
 from django.urls import reverse
 from django.utils import timezone
 
+from experiments.engine.config import HOLDS_K
+
 
 class Corpus(models.Model):
     """A body of text: the built-in one, an uploaded file, or a data set on the hub."""
@@ -135,6 +137,11 @@ class Experiment(models.Model):
 
     def get_absolute_url(self) -> str:
         return reverse("experiments:detail", args=[self.pk])
+
+    @property
+    def holds_k(self) -> bool:
+        """Whether k says how many features fire; the others have a coefficient for it."""
+        return self.architecture in HOLDS_K
 
     @property
     def is_live(self) -> bool:

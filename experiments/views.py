@@ -152,7 +152,7 @@ def _detail_context(experiment: Experiment) -> dict[str, Any]:
     points = metric_points(experiment.pk)
     return live_page.page_context(experiment) | {
         "nav": "experiments",
-        "curves": curves_of(points),
+        "curves": curves_of(points, experiment.architecture),
         "points": live_page.points_json(points),
     }
 

@@ -4,7 +4,15 @@ Every choice is a field with its default, unit, bounds and source; forms, API sc
 are made from `SETTINGS`, which lists them. No torch.
 """
 
-from experiments.engine.config.choices import ARCHITECTURES, DTYPES, HOLDS_K, PACKINGS, SCHEDULES, SITES
+from experiments.engine.config.choices import (
+    ARCHITECTURES,
+    DTYPES,
+    HAS_PENALTY_CURVE,
+    HOLDS_K,
+    PACKINGS,
+    SCHEDULES,
+    SITES,
+)
 from experiments.engine.config.experiment import (
     ExperimentConfig,
     SaeConfig,
@@ -14,7 +22,7 @@ from experiments.engine.config.experiment import (
     default_batch_tokens,
 )
 from experiments.engine.config.setting import Choice, ConfigError, Setting
-from experiments.engine.config.settings import BOUNDS, PARTS, SETTINGS, config_with, values_of
+from experiments.engine.config.settings import BOUNDS, PARTS, SETTINGS, config_with, recorded_values, values_of
 from experiments.engine.config.sources import CorpusConfig, ModelConfig, Place
 from experiments.engine.config.validation import SAFE_NAME, validate
 
@@ -26,6 +34,7 @@ __all__ = [
     "ARCHITECTURES",
     "BOUNDS",
     "DTYPES",
+    "HAS_PENALTY_CURVE",
     "HOLDS_K",
     "PACKINGS",
     "PARTS",
@@ -46,6 +55,7 @@ __all__ = [
     "as_json",
     "config_with",
     "default_batch_tokens",
+    "recorded_values",
     "validate",
     "values_of",
 ]

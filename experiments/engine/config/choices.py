@@ -49,6 +49,8 @@ ARCHITECTURES = _by_name(
 )
 HOLDS_K = ("topk", "batchtopk", "matryoshka", "jumprelu")
 HAS_PENALTY = ("relu", "gated")
+# What these add to the squared error is not zero.
+HAS_PENALTY_CURVE = ("matryoshka", "relu", "gated")
 HAS_AUXILIARY_LOSS = ("topk", "batchtopk", "matryoshka")
 RESAMPLES = ("relu", "gated", "jumprelu")
 FITS_THRESHOLD = ("batchtopk", "matryoshka", "jumprelu")

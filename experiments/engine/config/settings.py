@@ -23,6 +23,9 @@ PARTS: dict[type[Any], str] = {
     TrainingConfig: "Training",
 }
 
+# Where a config keeps its parts.
+FIELDS = {ModelConfig: "model", CorpusConfig: "corpus", SaeConfig: "sae", TrainingConfig: "training"}
+
 
 def settings_of(kind: type[Any]) -> Iterator[tuple[str, Setting]]:
     """The documented fields of one dataclass, as (name of the field, setting)."""
@@ -40,6 +43,15 @@ def values_of(config: ExperimentConfig) -> dict[str, Any]:
     """The value of every setting of `config`, by name."""
     parts: tuple[Any, ...] = (config, config.model, config.corpus, config.sae, config.training)
     return {setting.name: getattr(part, field) for part in parts for field, setting in settings_of(type(part))}
+
+
+def recorded_values(document: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of settings that a stored config has; one of an earlier version may lack some."""
+    values: dict[str, Any] = {}
+    for kind in PARTS:
+        part = document if kind is ExperimentConfig else document.get(FIELDS[kind], {})
+        values |= {setting.name: part[field] for field, setting in settings_of(kind) if field in part}
+    return values
 
 
 def config_with(model: ModelConfig, corpus: CorpusConfig, values: Mapping[str, Any]) -> ExperimentConfig:
