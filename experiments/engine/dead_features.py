@@ -18,7 +18,8 @@ from experiments.engine.architectures import Architecture, Batch
 from experiments.engine.kernels import SparseCode, Weights
 
 # A new feature's encoder has this share of the mean length of the others, so that it does not fire everywhere at once.
-ENCODER_SHARE = 0.2
+# Where features have thresholds, these see to that, and a short encoder would never reach them.
+ENCODER_SHARE, ENCODER_SHARE_WITH_THRESHOLD = 0.2, 1.0
 
 
 class AuxiliaryResult(NamedTuple):
@@ -46,8 +47,8 @@ def resample_(weights: Weights, dead: Tensor, inputs: Tensor, miss: Tensor, rand
     """Gives the `dead` features [D] new directions, in place: what is missing at tokens drawn by squared error.
 
     `inputs` [T, W] and `miss` = x^ - x [T, W'] are of one batch. Decoder rows become the missing direction, encoder
-    rows the same one (of a transcoder, which reads another space, that of the input), with `ENCODER_SHARE` of the mean
-    length of the others; thresholds become the others' mean, all other numbers of a feature zero.
+    rows the same one (of a transcoder, which reads another space, that of the input), with a share of the mean length
+    of the others; thresholds become the others' mean, all other numbers of a feature zero.
     """
     squares = miss.square().sum(1).double().cpu().numpy()
     shares = squares / squares.sum() if squares.sum() > 0 else np.full(len(squares), 1 / len(squares))
@@ -63,7 +64,8 @@ def resample_(weights: Weights, dead: Tensor, inputs: Tensor, miss: Tensor, rand
     else:
         read = inputs[tokens] - inputs.mean(0)
         kernels.normalise_rows_(read)
-    weights.encoder[dead] = read * (ENCODER_SHARE * length)
+    share = ENCODER_SHARE if weights.threshold is None else ENCODER_SHARE_WITH_THRESHOLD
+    weights.encoder[dead] = read * (share * length)
     for name, weight in weights.present().items():
         if name == "threshold":
             weight[dead] = weight[alive].mean() if bool(alive.any()) else weight.mean()

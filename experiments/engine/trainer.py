@@ -230,7 +230,9 @@ class Trainer:
         is_due = every > 0 and self.step > 0 and self.step % every == 0 and self.step < self._config.steps * 2 // 3
         if self.architecture.revival != "resampling" or not is_due:
             return 0
-        dead = self._dead().nonzero().squeeze(1)
+        # Rare is not dead: only what has been silent since the last time begins anew.
+        silent = self.tokens_since_fired >= max(self._config.dead_after, every * batch.tokens)
+        dead = silent.nonzero().squeeze(1)
         if len(dead):
             inputs, miss = self._processes.gathered(batch.inputs), self._processes.gathered(result.miss)
             resample_(self.weights, dead, inputs, miss, random_numbers(self._seed, RESAMPLING, self.step))
