@@ -5,16 +5,11 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from experiments.engine.artifacts import ExperimentFolder, write_json
-from experiments.engine.builtin.concepts import CONCEPTS
-from experiments.engine.capture import HiddenStates, capture_batches
-from experiments.engine.concept_recovery import ConceptRecovery, HeldOutFirings, sort_firings
+from experiments.engine.capture import capture_batches
+from experiments.engine.concept_quality import ConceptQuality
 from experiments.engine.density_quality import DensitySums
 from experiments.engine.feature_geometry import geometry_quality
-from experiments.engine.kernels import SparseCode
 from experiments.engine.language_model import LanguageModel
 from experiments.engine.pace import Pace
 from experiments.engine.reconstruction_quality import ReconstructionSums
@@ -36,14 +31,12 @@ class Evaluation:
         splice_tokens: int | None = None,
     ) -> None:
         """`windows` are read through the SAE; the first that hold `splice_tokens` (None: all) are also predicted."""
-        self._model, self._sae, self._windows, self._concepts = model, sae, windows, concepts
+        self._model, self._sae, self._windows = model, sae, windows
         predicts = model.kind == "causal" and model.has_head
         self._predicted = first_windows(windows, splice_tokens) if predicts else windows[:0]
         tokens = windows.text_tokens + READINGS * self._predicted.tokens.size
         self._pace = Pace("evaluation", tokens, tokens)
-        self._firings: list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]] = []
-        self._positions: list[NDArray[np.int64]] = []
-        self._kept_tokens = 0
+        self._concepts = ConceptQuality(sae, windows, concepts) if concepts else None
 
     def run(self, folder: ExperimentFolder) -> Generator[Progress, None, dict[str, Any]]:
         """Returns the quality numbers and writes quality.json (and feature_concepts.json); yields Progress."""
@@ -57,7 +50,7 @@ class Evaluation:
         quality |= geometry_quality(self._sae.weights)
         quality["intervals"] = sums.intervals() | splices.intervals()
         if self._concepts:
-            quality["concepts"] = yield from self._recover_concepts(folder)
+            quality |= yield from self._look_for_concepts(self._concepts, folder)
         write_json(folder.quality, quality)
         return quality
 
@@ -70,7 +63,7 @@ class Evaluation:
             densities.add(code, batch.positions // self._windows.tokens.shape[1])
             outliers += batch.outliers_left_out
             if self._concepts:
-                self._remember(code, batch)
+                self._concepts.add(batch.positions, targets, code)
             yield from self._advance(len(batch.states) + batch.outliers_left_out, "reconstructing")
         return outliers
 
@@ -78,24 +71,16 @@ class Evaluation:
         for tokens in measure_splices(self._model, self._sae, self._predicted, sums.mean, splices):
             yield from self._advance(READINGS * tokens, "predicting with the reconstruction")
 
-    def _remember(self, code: SparseCode, batch: HiddenStates) -> None:
-        features, tokens, activations = code.to_numpy()
-        self._firings.append((features, tokens + self._kept_tokens, activations))
-        self._positions.append(batch.positions)
-        self._kept_tokens += len(code)
-
-    def _recover_concepts(self, folder: ExperimentFolder) -> Generator[Progress, None, dict[str, Any]]:
-        features, tokens, activations = (np.concatenate(parts) for parts in zip(*self._firings, strict=True))
-        positions = np.concatenate(self._positions)
-        flags = self._windows.concept_flags(len(self._concepts)).reshape(-1, len(self._concepts))[positions]
-        documents = self._windows.documents.reshape(-1)[positions]
-        held_out = HeldOutFirings(sort_firings(features, tokens, activations), documents, flags)
-        titles = {name: CONCEPTS[name].title for name in self._concepts}
-        recovery = ConceptRecovery(held_out, self._concepts, titles, self._sae.description.n_features)
-        for _ in recovery.run():
-            yield from self._advance(0, "looking for planted concepts")
-        write_json(folder.feature_concepts, recovery.by_feature())
-        return recovery.summary()
+    def _look_for_concepts(
+        self, concepts: ConceptQuality, folder: ExperimentFolder
+    ) -> Generator[Progress, None, dict[str, Any]]:
+        looking = concepts.run(folder)
+        while True:
+            try:
+                yield from self._advance(0, next(looking))
+            except StopIteration as end:
+                found: dict[str, Any] = end.value
+                return found
 
     def _advance(self, tokens: int, note: str) -> Generator[Progress, None, None]:
         self._pace.advance(tokens, steps=tokens)
