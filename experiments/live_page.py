@@ -13,6 +13,7 @@ from django.urls import reverse
 
 from experiments.configuration_facts import explorer_values, facts_of
 from experiments.curves import metric_event
+from experiments.engine.config import SETTINGS
 from experiments.models import Experiment, Metric
 from experiments.quality_card import quality_card
 from experiments.services.estimates import memory_use
@@ -45,6 +46,8 @@ def row_context(experiment: Experiment) -> dict[str, Any]:
         "experiment": experiment,
         "status_chip": status_chip(experiment),
         "percent": percent_done(experiment),
+        "has_k": experiment.architecture in SETTINGS["k"].architectures,
+        "has_penalty": experiment.architecture in SETTINGS["sparsity_coefficient"].architectures,
         "concepts": (experiment.quality.get("concepts") or {}).get("set_share_f1_80"),
     }
 

@@ -9,8 +9,9 @@ from ninja import Field, Schema
 from pydantic import BaseModel, ConfigDict
 
 from experiments.engine.config import SETTINGS
-from experiments.models import Experiment, Metric, TokenPreview
-from experiments.setting_schemas import setting_schema
+from experiments.models import Experiment, Metric, Sweep, TokenPreview
+from experiments.services.sweeps import LISTED, MOST_EXPERIMENTS
+from experiments.setting_schemas import TYPES, setting_schema
 
 Status = Literal["queued", "running", "paused", "finished", "failed", "cancelled"]
 
@@ -36,6 +37,20 @@ class ExperimentIn(BaseModel):
     start_from: int | None = Field(None, description="Id of a finished experiment whose SAE is trained further.")
 
 
+def _describe_lists(schema: dict[str, Any]) -> None:
+    _describe_settings(schema)
+    for name in LISTED:
+        one = schema["properties"][name]
+        several = {"type": "array", "items": {**one, "type": TYPES[SETTINGS[name].kind]}, "maxItems": MOST_EXPERIMENTS}
+        schema["properties"][name] = {"title": one["title"], "anyOf": [one, several]}
+
+
+class SweepIn(ExperimentIn):
+    """Experiments to be made: one for each combination of the values of the settings that have several."""
+
+    model_config = ConfigDict(extra="allow", json_schema_extra=_describe_lists)
+
+
 class ProgressOut(Schema):
     step: int
     steps: int
@@ -56,6 +71,7 @@ class ExperimentOut(Schema):
     layer: int
     site: str
     corpus: int
+    sweep: int | None = Field(description="The sweep that it belongs to.")
     config: dict[str, Any]
     resources: dict[str, Any] = Field(description="By stage: compute path, largest memory of the process, of its GPU.")
     captured: dict[str, Any] | None = Field(description="Tokens and documents that were read, and what was left out.")
@@ -72,6 +88,10 @@ class ExperimentOut(Schema):
     @staticmethod
     def resolve_corpus(experiment: Experiment) -> int:
         return experiment.corpus_id
+
+    @staticmethod
+    def resolve_sweep(experiment: Experiment) -> int | None:
+        return experiment.sweep_id
 
     @staticmethod
     def resolve_stage(experiment: Experiment) -> str | None:
@@ -96,6 +116,28 @@ class ExperimentOut(Schema):
     @staticmethod
     def resolve_url(experiment: Experiment) -> str:
         return experiment.get_absolute_url()
+
+
+class SweepOut(Schema):
+    id: int
+    name: str
+    request: dict[str, Any] = Field(description="What was asked for, with the lists of values.")
+    created_at: datetime
+    experiments: list[int] = Field(description="The ids of its experiments, in the order of the values.")
+    url: str = Field(description="The page of the sweep, with its charts.")
+
+    @staticmethod
+    def resolve_experiments(sweep: Sweep) -> list[int]:
+        return sorted(experiment.pk for experiment in sweep.experiments.all())
+
+    @staticmethod
+    def resolve_url(sweep: Sweep) -> str:
+        return sweep.get_absolute_url()
+
+
+class SweepPage(Schema):
+    items: list[SweepOut]
+    next: str | None
 
 
 class ExperimentPage(Schema):

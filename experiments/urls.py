@@ -1,6 +1,6 @@
 from django.urls import path
 
-from experiments import cache_views, views
+from experiments import cache_views, sweep_views, views
 from experiments.consumers import ExperimentConsumer
 
 app_name = "experiments"
@@ -22,5 +22,10 @@ urlpatterns = [
     path(f"{_one}cancel/", views.change, {"action": "cancel"}, name="cancel"),
     path(f"{_one}pause/", views.change, {"action": "pause"}, name="pause"),
     path(f"{_one}resume/", views.change, {"action": "resume"}, name="resume"),
+    path("sweeps/", sweep_views.sweep_list, name="sweeps"),
+    path("sweeps/new/", sweep_views.new, name="sweep-new"),
+    path("sweeps/<int:sweep_id>/", sweep_views.detail, name="sweep"),
+    path("sweeps/<int:sweep_id>/results/", sweep_views.results, name="sweep-results"),
+    path("sweeps/<int:sweep_id>/sweep.csv", sweep_views.table, name="sweep-table"),
 ]
 websocket_urlpatterns = [path("ws/experiments/<int:experiment_id>", ExperimentConsumer.as_asgi())]

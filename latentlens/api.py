@@ -11,6 +11,7 @@ from ninja.errors import AuthenticationError, HttpError, ValidationError
 
 from experiments.api import cache_router, corpora_router
 from experiments.api import router as experiments_router
+from experiments.sweep_api import router as sweeps_router
 from features.api import router as features_router
 from latentlens.accounts.api_auth import KeyAuth, PageAuth
 from latentlens.lib.problems import Problem, problem_body
@@ -28,6 +29,7 @@ api = NinjaAPI(
 )
 # App routers, each below /api/.
 api.add_router("/api/experiments", experiments_router)
+api.add_router("/api/sweeps", sweeps_router)
 api.add_router("/api/corpora", corpora_router)
 api.add_router("/api/cache", cache_router)
 api.add_router("/api/features", features_router)

@@ -6,6 +6,7 @@ is the one constant that was measured (see `FLOPS_PER_CORE`), so seconds are a g
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -54,6 +55,18 @@ def estimate(config: ExperimentConfig, card: ModelCard, cores: int) -> Estimate:
         return sum(line.amount for line in lines if line.unit == unit)
 
     return Estimate(int(total("bytes of memory")), int(total("bytes on disk")), total("seconds"), lines)
+
+
+def memory_side_by_side(configs: Sequence[ExperimentConfig], card: ModelCard) -> int:
+    """Bytes of memory while `configs` are trained side by side: every SAE and its batch, every distinct place's
+    segment, and of the rest as much as the largest needs."""
+    lines = [{line.title: line.amount for line in _memory(config, card)} for config in configs]
+    of_each = sum(found["SAE"] + found["Batch"] for found in lines)
+    places = [(config.place, config.output_place) for config in configs]
+    segments = dict(zip(places, (found["Segment"] for found in lines), strict=True))
+    own = ("SAE", "Batch", "Segment")
+    shared = max(sum(amount for title, amount in found.items() if title not in own) for found in lines)
+    return int(of_each + sum(segments.values()) + shared)
 
 
 def refuse_if_too_large(estimate: Estimate, available_bytes: int) -> None:

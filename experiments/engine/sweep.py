@@ -14,6 +14,8 @@ from typing import TypeAlias, TypeVar
 import torch
 
 from experiments.engine.artifacts import ExperimentFolder
+from experiments.engine.cached_segments import kept_segments
+from experiments.engine.capture import Reading
 from experiments.engine.config import ConfigError, ExperimentConfig, validate
 from experiments.engine.corpus import WindowSet, prepare_windows
 from experiments.engine.corpus_source import CorpusCapture
@@ -73,11 +75,14 @@ class SideBySide:
         yield from self._prepare(model, windows)
         if not self._learning:
             return
-        capture = self._capture_of(first.config, model, windows)
-        yield from self._begin(capture, windows)
-        while places := [(at.epoch, at.segment) for at in (t.state.position for t in self._training.values())]:
-            yield from self._capture(capture, min(places)[1])
-            yield from self._train_on_segment(min(places))
+        readings = self._readings()
+        with kept_segments(first, model, windows.key, list(readings.values())) as cached:
+            capture = CorpusCapture(first.config, model, windows.training, list(readings.values()), cached)
+            self._sources = dict(zip(readings, capture.sources, strict=True))
+            yield from self._begin(capture, windows)
+            while places := [(at.epoch, at.segment) for at in (t.state.position for t in self._training.values())]:
+                yield from self._capture(capture, min(places)[1])
+                yield from self._train_on_segment(min(places))
 
     def _to_all(self, record: Record) -> Iterator[Event]:
         for number in list(self._members):
@@ -105,14 +110,11 @@ class SideBySide:
             except Exception as error:
                 yield from self._failed(number, error)
 
-    def _capture_of(self, config: ExperimentConfig, model: LanguageModel, windows: WindowSet) -> CorpusCapture:
-        """Every distinct place once: a member that begins anew takes the norm limit that another one has from there."""
+    def _readings(self) -> dict[int, Reading]:
+        """Of each member; one that begins anew takes the norm limit that another one has from the same place."""
         readings = {number: learning.reading for number, learning in self._learning.items()}
         limits = {r.place: r.norm_limit for r in readings.values() if r.norm_limit is not None}
-        alike = [replace(reading, norm_limit=limits.get(reading.place)) for reading in readings.values()]
-        capture = CorpusCapture(config, model, windows.training, alike)
-        self._sources = dict(zip(readings, capture.sources, strict=True))
-        return capture
+        return {number: replace(r, norm_limit=limits.get(r.place)) for number, r in readings.items()}
 
     def _begin(self, capture: CorpusCapture, windows: WindowSet) -> Iterator[Event]:
         """Every member gets its trainer, from its checkpoint or from the first segment."""

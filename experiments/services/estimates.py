@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from experiments.engine.config import ConfigError, ExperimentConfig
-from experiments.engine.estimate import Estimate, estimate, refuse_if_too_large
+from experiments.engine.estimate import Estimate, estimate, memory_side_by_side, refuse_if_too_large
 from experiments.engine.model_card import ModelCard
 from experiments.models import Experiment
 from experiments.services.compute import cpu_threads, memory_bytes
@@ -60,3 +61,16 @@ def refuse_what_does_not_fit(config: ExperimentConfig, card: ModelCard | None) -
         refuse_if_too_large(needed, memory_bytes())
     except ConfigError as error:
         raise Refused(str(error), {error.field: str(error)}) from error
+
+
+def refuse_what_does_not_fit_together(configs: Sequence[ExperimentConfig], card: ModelCard | None) -> None:
+    """The same for experiments that are trained side by side."""
+    if card is None:
+        return
+    needed, available = memory_side_by_side(configs, card), memory_bytes()
+    if needed > available:
+        sentence = (
+            f"Side by side these {len(configs)} experiments would need about {needed / 1e9:,.1f} GB of memory and "
+            f"{available / 1e9:,.1f} GB are available; choose fewer values, fewer features or a smaller model."
+        )
+        raise Refused(sentence, {"n_features": sentence})

@@ -9,7 +9,7 @@ from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
 from experiments.engine.config import as_json
-from experiments.models import Experiment
+from experiments.models import Experiment, Sweep
 from experiments.services.configurations import Configuration, ExperimentRequest, configure
 from experiments.services.estimates import refuse_what_does_not_fit
 from experiments.services.folders import experiment_folder
@@ -31,10 +31,13 @@ def store_experiment(request: ExperimentRequest, status: str, *, is_demo: bool =
     """The row of a new experiment. `paused` keeps it away from the workers, for whoever will claim it right after."""
     configuration = configure(request)
     refuse_what_does_not_fit(configuration.config, configuration.card)
-    return _row(configuration, status, is_demo)
+    return store_configuration(configuration, status, is_demo=is_demo)
 
 
-def _row(configuration: Configuration, status: str, is_demo: bool) -> Experiment:
+def store_configuration(
+    configuration: Configuration, status: str, *, is_demo: bool = False, sweep: Sweep | None = None
+) -> Experiment:
+    """The row of a checked configuration."""
     config = configuration.config
     return Experiment.objects.create(
         name=configuration.name,
@@ -51,6 +54,7 @@ def _row(configuration: Configuration, status: str, is_demo: bool) -> Experiment
         status=status,
         steps=config.training.steps,
         is_demo=is_demo,
+        sweep=sweep,
     )
 
 

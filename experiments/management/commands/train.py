@@ -61,7 +61,7 @@ class Command(BaseCommand):
             raise CommandError("The database is not ready: run `manage.py migrate` first.") from None
         if not claim(experiment.pk, owner, RESUMABLE):
             raise CommandError(f"Experiment {experiment.pk} is in the hands of another worker just now.")
-        with _logs_in_file(), _interruptible():
+        with logs_in_file(), interruptible():
             self._run(experiment.pk, owner)
         self._report(experiment_by_id(experiment.pk), as_json=options["json"])
 
@@ -96,13 +96,18 @@ class Command(BaseCommand):
 
 def _stored(options: dict[str, Any]) -> Experiment:
     """A new experiment, `paused` so that no worker takes it before this process does."""
+    return store_experiment(ExperimentRequest(**asked_for(options)), Status.PAUSED)
+
+
+def asked_for(options: dict[str, Any]) -> dict[str, Any]:
+    """What a request is made of, from the options of the command."""
     model = options["model"] or settings.DEFAULT_MODEL_NAME
     given = settings_given(options)
     if "layer" not in given:
         given["layer"] = middle_layer(model, options["revision"])
     texts = {name: options[name] for name in ("name", "revision", "start_from")}
     corpus = corpus_named(options)
-    return store_experiment(ExperimentRequest(model=model, corpus=corpus.pk, **texts, **given), Status.PAUSED)
+    return {"model": model, "corpus": corpus.pk, **texts, **given}
 
 
 def _to_resume(experiment_id: int) -> Experiment:
@@ -115,7 +120,7 @@ def _to_resume(experiment_id: int) -> Experiment:
 
 
 @contextmanager
-def _interruptible() -> Iterator[None]:
+def interruptible() -> Iterator[None]:
     """Ctrl-C and SIGTERM ask for a checkpoint and an end; a second Ctrl-C ends at once."""
 
     def ask(number: int, _frame: object) -> None:
@@ -132,7 +137,7 @@ def _interruptible() -> Iterator[None]:
 
 
 @contextmanager
-def _logs_in_file() -> Iterator[None]:
+def logs_in_file() -> Iterator[None]:
     """The log goes where those of the workers are; the terminal is for the progress bar."""
     folder = Path(settings.LOGS_DIR)
     folder.mkdir(parents=True, exist_ok=True)
