@@ -20,6 +20,7 @@ from experiments.engine.language_model import LanguageModel
 from experiments.engine.learning import Learning
 from experiments.engine.model_loading import open_language_model
 from experiments.engine.pace import Pace
+from experiments.engine.processes import ALONE, Processes
 from experiments.engine.records import ModelLoaded, Progress, Record, Stage, StageFinished
 from experiments.engine.resources import with_resources
 from experiments.engine.sae import Sae, load_sae
@@ -33,18 +34,28 @@ def never() -> bool:
     return False
 
 
-def run(job: Job, resume: ResumePoint | None = None, should_checkpoint: ShouldCheckpoint = never) -> Iterator[Record]:
+def run(
+    job: Job,
+    resume: ResumePoint | None = None,
+    should_checkpoint: ShouldCheckpoint = never,
+    processes: Processes = ALONE,
+) -> Iterator[Record]:
     """Runs the stages that are left, in order, with one loaded model; each ends with StageFinished.
 
     Closing the generator stops it at the record it yielded last, and all that was reported is on disk: a later run
     with the ResumePoint of the last Checkpointed and StageFinished ends in the same weights, bit for bit.
-    `should_checkpoint` is asked between training steps and forces a checkpoint.
+    `should_checkpoint` is asked between training steps and forces a checkpoint. Of several `processes` each reads all
+    of the text, and takes its share of every training step; the first alone saves checkpoints.
     """
-    return with_resources(_Pipeline(job, resume or ResumePoint("capture"), should_checkpoint).run(), job.device)
+    pipeline = _Pipeline(job, resume or ResumePoint("capture"), should_checkpoint, processes)
+    return with_resources(pipeline.run(), job.device)
 
 
 class _Pipeline:
-    def __init__(self, job: Job, resume: ResumePoint, should_checkpoint: ShouldCheckpoint) -> None:
+    def __init__(
+        self, job: Job, resume: ResumePoint, should_checkpoint: ShouldCheckpoint, processes: Processes
+    ) -> None:
+        self._processes = processes
         self._job, self._resume, self._should_checkpoint = job, resume, should_checkpoint
         self._config, self._folder = job.config, ExperimentFolder(job.folder)
 
@@ -75,6 +86,7 @@ class _Pipeline:
             if (state := learning.restored) is None:
                 yield from self._capture_first_segment(source, windows)
                 state = learning.begin(source)
+            state.trainer.join(self._processes)
             training = Training(self._config, state, source, self._folder, self._should_checkpoint)
             yield from training.run()
         return (yield from learning.finish(training.state))

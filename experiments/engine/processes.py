@@ -23,6 +23,24 @@ class Processes:
         """The rows of a batch that are this process's."""
         return slice(tokens * self.rank // self.count, tokens * (self.rank + 1) // self.count)
 
+    @property
+    def is_first(self) -> bool:
+        """The one that writes files."""
+        return self.rank == 0
+
+    def take_first_(self, tensor: Tensor) -> None:
+        """Replaces `tensor` by that of the first process."""
+        if self.count > 1:
+            distributed.broadcast(tensor, 0)
+
+    def all_have(self, text: str) -> bool:
+        """Whether all processes have the same text."""
+        if self.count == 1:
+            return True
+        texts: list[str] = [""] * self.count
+        distributed.all_gather_object(texts, text)
+        return set(texts) == {text}
+
     def sum_(self, tensor: Tensor) -> None:
         """Replaces `tensor` by its sum over all processes."""
         if self.count > 1:

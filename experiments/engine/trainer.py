@@ -76,7 +76,7 @@ class Trainer:
     """The weights, Adam's moments and the firing record of an SAE in training.
 
     `parts` says in how many parts the pre-activations of a batch are computed: more need less memory, and give the same
-    step. `processes` are those among which the tokens of every batch are shared out.
+    step. `processes` are those among which the tokens of every batch are shared out; see `join`.
     """
 
     def __init__(
@@ -88,16 +88,26 @@ class Trainer:
         *,
         step: int = 0,
         seed: int = 0,
-        processes: Processes = ALONE,
     ) -> None:
         self.weights, self.scales, self.step, self.parts = weights, scales, step, 1
+        self.processes = ALONE
         self.architecture = architecture_of(sae)
         self.last_l0 = float(sae.k)
         self.tokens_since_fired = torch.zeros(sae.n_features, dtype=torch.int64, device=weights.decoder.device)
         self.adam = Adam(weights, config.adam_beta1, config.adam_beta2, config.adam_epsilon)
-        self._sae, self._config, self._seed, self._processes = sae, config, seed, processes
+        self._sae, self._config, self._seed = sae, config, seed
         self._aux_k = config.aux_k or max(1, weights.decoder.shape[1] // 2)
         self._pre_activations = torch.empty(0, device=weights.decoder.device)
+
+    def join(self, processes: Processes) -> None:
+        """Shares the batches with `processes` from now on; all go on from the weights that the first has."""
+        self.processes = processes
+        for weight in self.weights.present().values():
+            processes.take_first_(weight)
+        scales = torch.tensor([self.scales.input, self.scales.output], dtype=torch.float64)
+        scales = scales.to(self.weights.decoder.device)
+        processes.take_first_(scales)
+        self.scales = Scales(*scales.tolist())
 
     @property
     def dead_share(self) -> float:
@@ -145,7 +155,7 @@ class Trainer:
 
     def _batch(self, inputs: Tensor, targets: Tensor) -> Batch:
         """The scaled tokens of this process."""
-        mine = self._processes.share(len(inputs))
+        mine = self.processes.share(len(inputs))
         scaled = inputs[mine] * self.scales.input
         return Batch(scaled, scaled if targets is inputs else targets[mine] * self.scales.output, len(inputs))
 
@@ -157,7 +167,7 @@ class Trainer:
         if candidates is not None:
             others = [self.architecture.candidates(self._pre(part), batch.tokens) for part in parts[1:]]
             found = torch.cat([candidates, *(values for values in others if values is not None)])
-            cutoff = self.architecture.cutoff(self._processes.gathered(found), batch.tokens)
+            cutoff = self.architecture.cutoff(self.processes.gathered(found), batch.tokens)
         dead = self._dead_to_revive()
         codes: list[Code] = []
         auxiliary: list[kernels.SparseCode] = []
@@ -194,14 +204,14 @@ class Trainer:
                 batch.targets.square().sum(),
             ]
         )
-        self._processes.sum_(squares)
+        self.processes.sum_(squares)
         total = batch.targets.sum(0)
-        self._processes.sum_(total)
+        self.processes.sum_(total)
         loss, penalty, fired, square = (float(number) / batch.tokens for number in squares)
         return loss, penalty, fired, square - float((total / batch.tokens).square().sum())
 
     def _add_auxiliary(self, result: StepResult, batch: Batch, code: kernels.SparseCode) -> float:
-        spread = self._processes.spread(result.miss, batch.tokens)
+        spread = self.processes.spread(result.miss, batch.tokens)
         if not spread > 0:
             return 0.0
         coefficient = self._config.aux_k_coefficient / spread
@@ -209,19 +219,19 @@ class Trainer:
         for name in ("encoder", "encoder_bias", "decoder"):
             getattr(result.gradients, name).add_(getattr(found.gradients, name))
         squares = found.miss.square().sum()
-        self._processes.sum_(squares)
+        self.processes.sum_(squares)
         return float(squares) / batch.tokens / spread
 
     def _settled(self, result: StepResult) -> Weights:
         for gradient in result.gradients.present().values():
-            self._processes.sum_(gradient)
+            self.processes.sum_(gradient)
         if result.sparsity is not None:
-            self._processes.sum_(result.sparsity)
+            self.processes.sum_(result.sparsity)
         return self.architecture.settled(result, self.weights)
 
     def _record_firing(self, code: Code, tokens: int) -> None:
         fired = code.firings()
-        self._processes.sum_(fired)
+        self.processes.sum_(fired)
         self.tokens_since_fired += tokens
         self.tokens_since_fired[fired > 0] = 0
 
@@ -234,7 +244,7 @@ class Trainer:
         silent = self.tokens_since_fired >= max(self._config.dead_after, every * batch.tokens)
         dead = silent.nonzero().squeeze(1)
         if len(dead):
-            inputs, miss = self._processes.gathered(batch.inputs), self._processes.gathered(result.miss)
+            inputs, miss = self.processes.gathered(batch.inputs), self.processes.gathered(result.miss)
             resample_(self.weights, dead, inputs, miss, random_numbers(self._seed, RESAMPLING, self.step))
             self.adam.forget(dead)
             self.tokens_since_fired[dead] = 0

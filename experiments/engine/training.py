@@ -102,6 +102,8 @@ class Training:
 
     def checkpoint_if_wanted(self) -> Iterator[Checkpointed]:
         """Saves a checkpoint if there is something to save, and it is time or somebody asks for it."""
+        if not self.state.trainer.processes.is_first:
+            return
         waited = time.monotonic() - self.saved_at
         wanted = self.should_checkpoint() or waited >= self.config.training.checkpoint_seconds
         if not wanted or self.state.position.step == self.saved_step:

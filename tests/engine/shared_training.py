@@ -1,0 +1,49 @@
+"""A process of several that train one SAE: `torchrun --nproc-per-node 2 -m tests.engine.shared_training FOLDER`.
+
+It writes the weights that it ends with for every architecture of `KINDS`.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, distributed
+
+from experiments.engine.input_statistics import measure
+from experiments.engine.processes import Processes, joined_processes
+from experiments.engine.trainer import Trainer, initial_weights
+from tests.engine.synthetic_source import planted_states, small_config
+
+KINDS = ("topk", "batchtopk", "jumprelu", "gated")
+STEPS, BATCH = 40, 130  # a batch that two processes share, and three would not share evenly
+
+
+def trained(kind: str, processes: Processes) -> dict[str, Tensor]:
+    """Weights after steps with dead features, which come back by the auxiliary loss or by resampling."""
+    config = small_config(tokens=BATCH * STEPS, batch_tokens=BATCH, dead_after_tokens=300, resample_share=0.2)
+    sae = replace(config.sae, architecture=kind)
+    states = planted_states(BATCH * STEPS, seed=1) - 2.5
+    statistics = measure(states, states)
+    weights = initial_weights(sae, statistics, config.seed + processes.rank)  # the first one's are taken
+    trainer = Trainer(sae, config.training, weights, statistics.scales, seed=config.seed)
+    trainer.join(processes)
+    trainer.weights.encoder_bias[:8] = -5.0
+    for step in range(STEPS):
+        trainer.train_on(states[step * BATCH : (step + 1) * BATCH])
+    return trainer.weights.present()
+
+
+def main(folder: Path) -> None:
+    torch.set_num_threads(1)
+    processes = joined_processes()
+    for kind in KINDS:
+        save_file(trained(kind, processes), folder / f"{kind}-{processes.rank}.safetensors")
+    distributed.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
