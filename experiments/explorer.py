@@ -111,6 +111,7 @@ def explorer_context(form: ExplorerForm) -> dict[str, Any]:
     default_layer(form, stack)
     return settings_context(form) | {
         "nav": "experiments",
+        "whole_page": True,  # what htmx swaps in has no part for browsers without scripts: it would be sent along
         "stack": layer_stack(form) if stack.card else stack,
         "estimate": estimate_view(form),
         "sites": SITES.values(),

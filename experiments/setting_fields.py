@@ -24,6 +24,7 @@ class ShownSetting:
     field: BoundField
     setting: Setting
     help: str
+    unit: str
     default: str
     only: str
     matters: bool
@@ -40,6 +41,14 @@ class SettingGroup:
     def has_mistakes(self) -> bool:
         return any(shown.field.errors for shown in self.settings)
 
+    @property
+    def mattering(self) -> list[ShownSetting]:
+        return [shown for shown in self.settings if shown.matters]
+
+    @property
+    def of_other_architectures(self) -> list[ShownSetting]:
+        return [shown for shown in self.settings if not shown.matters]
+
 
 def setting_fields() -> dict[str, forms.Field]:
     """A field for every setting. It takes any text: the service says in words what is wrong with it."""
@@ -49,7 +58,8 @@ def setting_fields() -> dict[str, forms.Field]:
 
 def basic_settings(form: forms.Form, architecture: str) -> SettingGroup:
     """What everybody has to think about."""
-    return SettingGroup("Basic", tuple(_shown(form, architecture, SETTINGS.values(), advanced=False)))
+    ordered = sorted(SETTINGS.values(), key=lambda setting: setting.group == "Reading")  # the seed comes last
+    return SettingGroup("Basic", tuple(_shown(form, architecture, ordered, advanced=False)))
 
 
 def advanced_settings(form: forms.Form, architecture: str) -> list[SettingGroup]:
@@ -67,8 +77,18 @@ def _shown(
         if setting.advanced == advanced and setting.name not in DRAWN_ELSEWHERE:
             field = form[setting.name]
             matters = setting.matters_for(architecture) or bool(field.errors)
-            words = (setting.help_of(architecture), default_text(setting), architectures_text(setting))
+            words = (setting.help_of(architecture), _unit(setting), _default(setting), architectures_text(setting))
             yield ShownSetting(field, setting, *words, matters)
+
+
+def _unit(setting: Setting) -> str:
+    """The unit, unless the title has said it: training tokens."""
+    return "" if setting.title.lower().endswith(setting.unit) else setting.unit
+
+
+def _default(setting: Setting) -> str:
+    chosen = setting.choices.get(setting.default)
+    return chosen.title if chosen else default_text(setting)
 
 
 def _as_typed(value: object) -> str:

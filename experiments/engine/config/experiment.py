@@ -84,7 +84,7 @@ class SaeConfig:
         "Reconstructs",
         "An autoencoder reconstructs what it reads; a transcoder reads one site (mlp_in, say) and reconstructs this "
         "one of the same block.",
-        left_out="what it reads (an autoencoder)",
+        left_out="what it reads",
         source="Dunefsky et al. 2024, arXiv:2406.11944",
         choices=SITES,
         architectures=TRANSCODES,
