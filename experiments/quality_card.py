@@ -8,7 +8,7 @@ from typing import Any
 
 from experiments.metric_explanations import EXPLANATIONS, Explanation
 from experiments.models import Experiment
-from experiments.templatetags.quantities import count, decimals, share
+from experiments.templatetags.quantities import count, decimals, exactly, share
 
 
 @dataclass(frozen=True)
@@ -18,6 +18,7 @@ class Fact:
     explanation: Explanation
     value: str
     note: str = ""
+    interval: str = ""
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,8 @@ class QualityCard:
 
     facts: tuple[Fact, ...]
     sample: str
+    further_facts: tuple[Fact, ...] = ()
+    left_out: str = ""
     concepts: tuple[dict[str, Any], ...] = ()
     concept_facts: tuple[Fact, ...] = ()
     concept_sample: str = ""
@@ -40,8 +43,10 @@ def quality_card(experiment: Experiment) -> QualityCard | None:
     return QualityCard(
         facts=tuple(_facts(quality, experiment)),
         sample=f"measured on {count(quality.get('held_out_tokens'))} held-out tokens",
+        further_facts=tuple(_further_facts(quality)),
+        left_out=_left_out(quality),
         concepts=tuple(concepts.get("rows", ())),
-        concept_facts=tuple(_concept_facts(concepts)) if concepts else (),
+        concept_facts=tuple(_concept_facts(quality, concepts)) if concepts else (),
         concept_sample=(
             f"chosen on {count(concepts.get('fitted_tokens'))} held-out tokens, "
             f"scored on {count(concepts.get('scored_tokens'))} others"
@@ -53,33 +58,77 @@ def _facts(quality: Mapping[str, Any], experiment: Experiment) -> list[Fact]:
     """Cross-entropy is missing for encoders, which predict no next token."""
     get = quality.get
     facts = [
-        _fact("explained_variance", decimals(get("explained_variance")), f"PCA with k components {_pca(quality)}"),
-        _fact("l0", decimals(get("l0"), 1), f"of {experiment.n_features:,} features"),
-        _fact("dead_share", share(get("dead_share")), f"over {count(get('dead_tokens'))} tokens"),
-        _fact("cosine", decimals(get("cosine")), f"L2 ratio {decimals(get('l2_ratio'))}"),
+        _fact(quality, "explained_variance", 3, f"PCA with k components {_pca(quality)}"),
+        _fact(quality, "l0", 1, f"of {experiment.n_features:,} features"),
+        Fact(EXPLANATIONS["dead_share"], share(get("dead_share")), f"over {count(get('dead_tokens'))} tokens"),
+        _fact(quality, "cosine", 3, f"L2 ratio {decimals(get('l2_ratio'))}"),
     ]
     if get("ce_clean") is not None:
+        spliced = f"{_signed(get('ce_gap'))} nats, KL {decimals(get('kl'))}"
         facts += [
-            _fact("ce_clean", decimals(get("ce_clean")), "nats per token"),
-            _fact(
-                "ce_spliced", decimals(get("ce_spliced")), f"{_signed(get('ce_gap'))} nats, KL {decimals(get('kl'))}"
-            ),
-            _fact("ce_recovered_zero", decimals(get("ce_recovered_zero")), f"CE zero {decimals(get('ce_zero'), 2)}"),
-            _fact("ce_recovered_mean", decimals(get("ce_recovered_mean")), f"CE mean {decimals(get('ce_mean'), 2)}"),
+            _fact(quality, "ce_clean", 3, "nats per token"),
+            _fact(quality, "ce_spliced", 3, spliced),
+            _fact(quality, "ce_recovered_zero", 3, f"CE zero {decimals(get('ce_zero'), 2)}"),
+            _fact(quality, "ce_recovered_mean", 3, f"CE mean {decimals(get('ce_mean'), 2)}"),
         ]
     return facts
 
 
-def _concept_facts(concepts: Mapping[str, Any]) -> list[Fact]:
-    of = f"of {len(concepts.get('rows', ()))} concepts with F1 ≥ 0.8"
-    return [
-        _fact("concepts_single", share(concepts.get("single_share_f1_80"), 0), of),
-        _fact("concepts_set", share(concepts.get("set_share_f1_80"), 0), of),
+def _further_facts(quality: Mapping[str, Any]) -> list[Fact]:
+    """What is looked at less often; nothing of what an older evaluation did not measure."""
+    get = quality.get
+    facts = [
+        _fact(quality, "mse", 3, ""),
+        _fact(quality, "l1", 2, ""),
+        _fact(quality, "l2_ratio", 3, ""),
+        _fact(quality, "relative_reconstruction_bias", 3, ""),
+        *(_dense_fact(quality, percent) for percent in (1, 10)),
+        _fact(quality, "consistent_activation", 2, "tokens per window"),
+        _fact(quality, "encoder_decoder_cosine", 3, ""),
+        _fact(quality, "decoder_coherence", 3, f"encoder {decimals(get('encoder_coherence'))}"),
+        _fact(quality, "ce_gap", 3, "nats per token"),
+        _fact(quality, "kl", 3, "nats per token"),
+        _fact(quality, "kl_recovered_mean", 3, f"KL mean {decimals(get('kl_mean'), 2)}"),
+        _fact(quality, "identity_gap", 6, "nats; 0 by construction"),
     ]
+    return [fact for fact in facts if get(fact.explanation.name) is not None]
 
 
-def _fact(metric: str, value: str, note: str) -> Fact:
-    return Fact(EXPLANATIONS[metric], value, note)
+def _dense_fact(quality: Mapping[str, Any], percent: int) -> Fact:
+    name = f"above_{percent}_percent"
+    firings = share(quality.get(f"{name}_firings"))
+    return Fact(EXPLANATIONS[name], share(quality.get(name)), f"with {firings} of all firings")
+
+
+def _left_out(quality: Mapping[str, Any]) -> str:
+    """What the numbers are not of."""
+    outliers = quality.get("outliers_left_out")
+    if outliers is None:
+        return ""
+    return f"Left out: special tokens, and {exactly(outliers)} outliers, whose norm is above ten times the median."
+
+
+def _concept_facts(quality: Mapping[str, Any], concepts: Mapping[str, Any]) -> list[Fact]:
+    of = f"of {len(concepts.get('rows', ()))} concepts with F1 ≥ 0.8"
+    facts = [
+        Fact(EXPLANATIONS["concepts_single"], share(concepts.get("single_share_f1_80"), 0), of),
+        Fact(EXPLANATIONS["concepts_set"], share(concepts.get("set_share_f1_80"), 0), of),
+    ]
+    probing, absorption = quality.get("probing") or {}, quality.get("absorption") or {}
+    if probing.get("k1") is not None:
+        others = f"with one feature; {decimals(probing['k5'], 2)} with five, {decimals(probing['dense'], 2)} dense"
+        facts.append(Fact(EXPLANATIONS["probing"], decimals(probing["k1"], 2), others))
+    if absorption.get("share") is not None:
+        hierarchies = f"of the tokens of {len(absorption['rows'])} concepts within others"
+        facts.append(Fact(EXPLANATIONS["absorption"], share(absorption["share"]), hierarchies))
+    return facts
+
+
+def _fact(quality: Mapping[str, Any], metric: str, places: int, note: str) -> Fact:
+    """The number with its interval, where it has one."""
+    bounds = (quality.get("intervals") or {}).get(metric)
+    interval = " to ".join(decimals(bound, places) for bound in bounds) if bounds else ""
+    return Fact(EXPLANATIONS[metric], decimals(quality.get(metric), places), note, interval)
 
 
 def _pca(quality: Mapping[str, Any]) -> str:

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from experiments import cache_views, sweep_views, views
+from experiments import cache_views, metric_views, sweep_views, views
 from experiments.consumers import ExperimentConsumer
 
 app_name = "experiments"
@@ -16,6 +16,8 @@ urlpatterns = [
     path("experiments/previews/<int:preview_id>/", views.preview, name="preview"),
     path("experiments/cache/", cache_views.cache, name="cache"),
     path("experiments/cache/<str:key>/delete/", cache_views.delete, name="cache-delete"),
+    path("metrics/", metric_views.metrics, name="metrics"),
+    path("metrics/<slug:name>/", metric_views.metric, name="metric"),
     path(_one, views.detail, name="detail"),
     path(f"{_one}row/", views.row, name="row"),
     path(f"{_one}delete/", views.delete, name="delete"),

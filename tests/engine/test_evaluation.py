@@ -22,6 +22,7 @@ from experiments.engine.reconstruction_quality import ReconstructionSums
 from experiments.engine.sae import Sae, SaeDescription
 from experiments.engine.splice_quality import SPLICE_NUMBERS, SpliceSums, measure_splices
 from experiments.engine.windows import Windows
+from experiments.metric_explanations import EXPLANATIONS
 from tests.engine.tiny_models import WIDTH, save_tiny_model
 
 LAYER, SITE, FEATURES, K = 1, "resid_post", 48, 4
@@ -230,6 +231,17 @@ def test_the_quality_file_says_what_was_returned(model: LanguageModel, windows: 
     assert json.loads(ExperimentFolder(tmp_path).quality.read_text()) == quality
     assert set(SPLICE_NUMBERS) < set(quality)
     assert "concepts" not in quality
+
+
+def test_every_number_is_explained_and_every_explanation_is_of_a_number(
+    model: LanguageModel, windows: Windows, tmp_path: Path
+) -> None:
+    flags = np.zeros((*windows.tokens.shape, 1), bool)
+    planted = Windows(windows.tokens, windows.documents, windows.special, np.packbits(flags, axis=-1))
+    numbers = set(evaluate(model, sae_of(), planted, tmp_path, ("weekday",)))
+    explained = {key for name, one in EXPLANATIONS.items() for key in (name, *one.keys)}
+    assert explained - numbers == {"loss", "concepts_single", "concepts_set", "seed_stability"}
+    assert numbers - explained == set()
 
 
 def test_an_encoder_has_no_next_token_numbers(windows: Windows, tmp_path: Path) -> None:
