@@ -121,11 +121,13 @@ def explorer_context(form: ExplorerForm) -> dict[str, Any]:
 def settings_context(form: ExplorerForm) -> dict[str, Any]:
     """The settings that the chosen architecture has."""
     architecture = form.text("architecture")
+    advanced = advanced_settings(form, architecture)
     return {
         "form": form,
         "architectures": ARCHITECTURES.values(),
         "basic": basic_settings(form, architecture),
-        "advanced": advanced_settings(form, architecture),
+        "advanced": advanced,
+        "has_advanced_mistakes": any(group.has_mistakes for group in advanced),
     }
 
 

@@ -32,7 +32,7 @@ class ShownSetting:
 
 @dataclass(frozen=True)
 class SettingGroup:
-    """A part of the settings; `has_mistakes` opens it."""
+    """A part of the settings; the page is opened where it has mistakes."""
 
     title: str
     settings: tuple[ShownSetting, ...]

@@ -115,9 +115,9 @@ def check_against_card(config: ExperimentConfig, card: ModelCard | None) -> None
 
 
 def suggested_name(config: ExperimentConfig) -> str:
-    """For example "gpt2 · layer 6 · TopK 24,576"."""
-    architecture = ARCHITECTURES[config.sae.architecture].title
-    return f"{config.model.name} · layer {config.layer} · {architecture} {config.sae.n_features:,}"
+    """For example "gpt2 · layer 6 · TopK 24,576", or "... · TopK transcoder 24,576"."""
+    kind = ARCHITECTURES[config.sae.architecture].title + (" transcoder" if config.sae.is_transcoder else "")
+    return f"{config.model.name} · layer {config.layer} · {kind} {config.sae.n_features:,}"
 
 
 class _Checklist:

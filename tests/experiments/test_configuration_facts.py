@@ -76,7 +76,9 @@ def test_what_was_changed_is_told_with_its_unit(page_client: Client, data_dir: P
 
 def test_a_transcoder_says_what_it_reads_and_reconstructs(page_client: Client, data_dir: Path) -> None:
     wanted = SMALL | {"site": "mlp_in", "output_site": "mlp_out", "skip": True}
-    told = facts(page_client, store_experiment(ExperimentRequest(**wanted), "queued"))
+    experiment = store_experiment(ExperimentRequest(**wanted), "queued")
+    told = facts(page_client, experiment)
+    assert experiment.name == "builtin · layer 1 · TopK transcoder 64"
     assert told["Layer and site"] == "1, reads mlp_in (MLP input), reconstructs mlp_out (MLP output)"
     assert told["Architecture"] == "TopK transcoder with a skip connection"
 

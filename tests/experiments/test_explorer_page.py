@@ -98,6 +98,47 @@ def test_parts_for_htmx(page_client: Client, data_dir: Path) -> None:
     assert "k (5) cannot exceed" in page_client.get(f"{NEW}estimate/", sent(n_features="4", k="5")).content.decode()
 
 
+def test_the_settings_follow_the_architecture(page_client: Client, data_dir: Path) -> None:
+    def names(architecture: str) -> set[str]:
+        part = page_client.get(f"{NEW}settings/", sent(architecture=architecture, n_features="77")).content.decode()
+        assert part.startswith('<section class="panel stack" id="sae-settings"')
+        assert re.search(r'name="n_features" value="77"', part)
+        assert "<noscript>" not in part  # whose fields would be sent with the others
+        return set(re.findall(r'name="(\w+)"', part))
+
+    assert {"k", "aux_k", "output_site", "skip"} <= names("topk")
+    assert "aux_k" not in names("jumprelu")
+    assert {"k", "bandwidth", "resample_share", "threshold_tokens"} <= names("jumprelu")
+    assert "k" not in names("gated")
+    assert "sparsity_coefficient" in names("gated")
+    assert "output_site" not in names("matryoshka")
+    assert "The L0 aimed at" in page(page_client, architecture="jumprelu")
+
+
+def test_without_scripts_every_setting_is_there_with_its_architectures(page_client: Client, data_dir: Path) -> None:
+    text = page(page_client, architecture="topk")
+    hidden = "".join(re.findall(r"<noscript>(.*?)</noscript>", text, re.DOTALL))
+    assert 'name="bandwidth"' in hidden
+    assert "for JumpReLU" in hidden
+    assert 'name="bandwidth"' not in re.sub(r"<noscript>.*?</noscript>", "", text, flags=re.DOTALL)
+
+
+def test_a_mistake_in_an_advanced_setting_opens_it(page_client: Client, data_dir: Path) -> None:
+    closed, opened = '<details class="more advanced">', '<details class="more advanced" open>'
+    assert closed in page(page_client)
+    refused = page_client.post(NEW, sent(bandwidth="wide", adam_beta1="2")).content.decode()
+    assert opened in refused
+    assert len(errors(refused)) == 2  # also of what the architecture does not have: it can be seen and corrected
+
+
+def test_a_transcoder_is_chosen_by_what_it_reconstructs(page_client: Client, data_dir: Path) -> None:
+    page_client.post(NEW, sent(site="mlp_in", output_site="mlp_out", skip="true"))
+    sae = Experiment.objects.get().config["sae"]
+    assert (sae["output_site"], sae["skip"]) == ("mlp_out", True)
+    refused = page_client.post(NEW, sent(architecture="gated", site="mlp_in", output_site="mlp_out")).content.decode()
+    assert errors(refused) == ["A transcoder is TopK or JumpReLU; Gated reconstructs its input."]
+
+
 def test_starting(page_client: Client, data_dir: Path) -> None:
     response = page_client.post(NEW, sent(name="Mine", layer="3", learning_rate="0.002"))
     experiment = Experiment.objects.get()
