@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentParser, BooleanOptionalAction
 from typing import Any
 
-from experiments.engine.config import SETTINGS, Setting
+from experiments.engine.config import SETTINGS
 from experiments.setting_texts import GROUPS, explanation, group_settings
 
 SHORT = {"training_tokens": ["--tokens"]}
@@ -20,7 +20,7 @@ def add_settings(parser: ArgumentParser) -> None:
         options = parser.add_argument_group(group)
         for setting in group_settings(group):
             names = [f"--{setting.name.replace('_', '-')}", *SHORT.get(setting.name, [])]
-            help_text = HELP.get(setting.name, _help(setting)).replace("%", "%%")
+            help_text = HELP.get(setting.name, explanation(setting, describe_choices=True)).replace("%", "%%")
             if setting.kind == "flag":
                 options.add_argument(*names, dest=setting.name, help=help_text, action=BooleanOptionalAction)
             else:
@@ -31,8 +31,3 @@ def add_settings(parser: ArgumentParser) -> None:
 def settings_given(options: dict[str, Any]) -> dict[str, Any]:
     """The settings among the options of a command that were given."""
     return {name: options[name] for name in SETTINGS if options.get(name) is not None}
-
-
-def _help(setting: Setting) -> str:
-    choices = "".join(f" {choice.name}: {choice.description}" for choice in setting.choices.values())
-    return explanation(setting) + choices

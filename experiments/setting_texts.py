@@ -51,20 +51,24 @@ def architectures_text(setting: Setting) -> str:
     return f"for {', '.join(titles[:-1])} and {titles[-1]}" if titles[1:] else f"for {titles[0]}"
 
 
-def explanation(setting: Setting) -> str:
+def explanation(setting: Setting, *, describe_choices: bool = False) -> str:
     """All about it in one paragraph, for people who see no form."""
-    return " ".join(_sentences(setting))
+    return " ".join(_sentences(setting, describe_choices))
 
 
-def _sentences(setting: Setting) -> Iterator[str]:
+def _sentences(setting: Setting, describe_choices: bool) -> Iterator[str]:
     yield setting.help
     if only := architectures_text(setting):
         yield f"Only {only}."
-    unit = f" {setting.unit}" if setting.unit else ""
-    yield f"{range_text(setting)[:1].upper()}{range_text(setting)[1:]}{unit}." if unit else f"{range_text(setting)}."
+    if setting.kind == "choice" and not describe_choices:
+        yield f"One of {range_text(setting)}."
+    elif setting.kind != "flag" and not setting.choices:
+        yield f"From {range_text(setting)} {setting.unit}".strip() + "."
     yield f"Default: {default_text(setting)}."
     if setting.source:
         yield f"Source: {setting.source}."
+    if describe_choices:
+        yield from (f"{choice.name}: {choice.description}" for choice in setting.choices.values())
 
 
 def settings_table() -> str:
