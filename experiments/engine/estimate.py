@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from experiments.engine.config import ACTIVATIONS_AT_ONCE, ConfigError, ExperimentConfig, SaeConfig
+from experiments.engine.config import ACTIVATIONS_AT_ONCE, HOLDS_K, ConfigError, ExperimentConfig, SaeConfig
 
 if TYPE_CHECKING:
     from experiments.engine.model_card import ModelCard
@@ -20,6 +20,7 @@ FLOPS_PER_CORE = 60e9  # float32 multiply-adds count as two; what small matrices
 SELECT_SECONDS = 4e-9  # top-k over one pre-activation, per core
 SPARSE_FLOPS_PER_CORE = 4e9  # gathers are bound by memory, not by arithmetic
 PROGRAM_BYTES = 700_000_000  # python, torch and transformers themselves
+FIRING_WITHOUT_K = 100  # what coefficients of ReLU and Gated SAEs are usually tuned to
 LOGITS_TOKENS = 1_024  # tokens whose logits are held at once during evaluation
 ACTIVATION_BYTES_IN_MEMORY = 80  # one activation while it is sorted
 ACTIVATION_BYTES_ON_DISK = 8 + 16  # one activation in the Parquet index, and while it waits to be sorted
@@ -86,13 +87,19 @@ def sae_parameters(sae: SaeConfig, width: int) -> int:
     return sae.n_features * for_each_feature + width + skip
 
 
+def _firing(config: ExperimentConfig) -> int:
+    """How many features fire on a token, as far as that can be known before."""
+    sae = config.sae
+    return min(sae.n_features, sae.k if sae.architecture in HOLDS_K else FIRING_WITHOUT_K)
+
+
 def _memory(config: ExperimentConfig, card: ModelCard) -> list[EstimateLine]:
     unit: Literal["bytes of memory"] = "bytes of memory"
     weights = sae_parameters(config.sae, card.width) * FLOAT
     batch = config.training.batch_tokens
     places = 2 if config.sae.is_transcoder else 1
     matrices = BATCH_MATRICES.get(config.sae.architecture, 2)
-    sorted_at_once = min(ACTIVATIONS_AT_ONCE, config.harvest_tokens * config.sae.k)
+    sorted_at_once = min(ACTIVATIONS_AT_ONCE, config.harvest_tokens * _firing(config))
     return [
         EstimateLine("Program", PROGRAM_BYTES, unit, "Python and its libraries."),
         EstimateLine("Language model", _model_bytes(config, card), unit, "The model's weights."),
@@ -137,7 +144,7 @@ def _disk(config: ExperimentConfig, card: ModelCard) -> list[EstimateLine]:
         EstimateLine("Tokens", tokens * TOKEN_BYTES_ON_DISK, unit, "The text as token windows."),
         EstimateLine(
             "Activations",
-            config.harvest_tokens * config.sae.k * ACTIVATION_BYTES_ON_DISK,
+            config.harvest_tokens * _firing(config) * ACTIVATION_BYTES_ON_DISK,
             unit,
             f"Every activation of {config.harvest_tokens:,} tokens, sorted and while they wait to be sorted.",
         ),
@@ -186,6 +193,6 @@ def _encode_seconds(config: ExperimentConfig, card: ModelCard) -> float:
 
 def _learn_seconds(config: ExperimentConfig, card: ModelCard) -> float:
     """Decoding, three sparse gradients, and Adam shared among the tokens of a batch."""
-    sparse = 4 * 2 * config.sae.k * card.width
+    sparse = 4 * 2 * _firing(config) * card.width
     adam = 12 * sae_parameters(config.sae, card.width) / config.training.batch_tokens
     return (sparse + adam) / SPARSE_FLOPS_PER_CORE

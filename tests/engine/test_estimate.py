@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from experiments.engine.config import (
+    ARCHITECTURES,
     ConfigError,
     CorpusConfig,
     ExperimentConfig,
@@ -78,3 +79,15 @@ def test_what_an_architecture_holds_is_counted() -> None:
 def test_kept_hidden_states_take_disk() -> None:
     kept = estimated(replace(CONFIG, cache_hidden_states=True))
     assert kept.disk_bytes - estimated().disk_bytes == CONFIG.training.tokens * (64 * 4 + 8)
+
+
+def test_without_a_k_it_does_not_matter_what_k_would_be() -> None:
+    few, many = (replace(CONFIG, sae=SaeConfig("relu", k=k)) for k in (1, 4_096))
+    assert estimated(few) == estimated(many)
+    assert estimated(few).disk_bytes > estimated().disk_bytes  # as if a hundred fired, not 32
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_every_architecture_can_be_estimated(architecture: str) -> None:
+    found = estimated(replace(CONFIG, sae=SaeConfig(architecture, n_features=64, k=4)))
+    assert min(found.memory_bytes, found.disk_bytes, found.seconds) > 0
