@@ -79,19 +79,23 @@ class CachedSegments:
 
 @contextmanager
 def kept_segments(
-    job: Job, model: LanguageModel, windows_key: str, readings: Sequence[Reading]
+    jobs: Sequence[Job], model: LanguageModel, windows_key: str, readings: Sequence[Reading]
 ) -> Iterator[CachedSegments | None]:
-    """The cached segments of `readings`, open while the context is; None when `job` keeps no hidden states."""
-    if not (job.config.cache_hidden_states and job.cache_quota_bytes):
+    """The cached segments of `readings`, open while the context is; None when no job keeps hidden states.
+
+    The `jobs` read the same text side by side.
+    """
+    keeping = [job for job in jobs if job.config.cache_hidden_states and job.cache_quota_bytes]
+    if not keeping:
         yield None
         return
-    cache = SegmentCache(job.cache_folder / SEGMENTS, job.cache_quota_bytes)
-    stream = _stream_of(job, model, windows_key)
+    cache = SegmentCache(keeping[0].cache_folder / SEGMENTS, keeping[0].cache_quota_bytes)
+    stream, users = _stream_of(keeping[0], model, windows_key), [job.user for job in keeping]
     with ExitStack() as stack:
         folders = {}
         for places in dict.fromkeys(reading.places for reading in readings):
             named = replace(stream, places=tuple((place.layer, place.site) for place in places))
-            folders[places] = stack.enter_context(cache.opened(named, job.user))
+            folders[places] = stack.enter_context(cache.opened(named, users))
         yield CachedSegments(cache, folders, model.device)
 
 

@@ -81,7 +81,7 @@ class _Pipeline:
 
     def _learn(self, model: LanguageModel, windows: WindowSet) -> Generator[Record, None, Sae]:
         learning = Learning(self._job, self._resume, model, windows)
-        with kept_segments(self._job, model, windows.key, [learning.reading]) as cached:
+        with kept_segments([self._job], model, windows.key, [learning.reading]) as cached:
             (source,) = CorpusCapture(self._config, model, windows.training, [learning.reading], cached).sources
             if (state := learning.restored) is None:
                 yield from self._capture_first_segment(source, windows)

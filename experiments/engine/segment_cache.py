@@ -14,7 +14,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -74,15 +74,15 @@ class SegmentCache:
         self.folder, self.quota_bytes = folder, quota_bytes
 
     @contextmanager
-    def opened(self, stream: Stream, user: str) -> Iterator[Path]:
-        """The folder of a stream, with `user` in its manifest; nobody takes it away while the context is open."""
+    def opened(self, stream: Stream, users: Sequence[str]) -> Iterator[Path]:
+        """The folder of a stream, with `users` in its manifest; nobody takes it away while the context is open."""
         folder = self.folder / stream.key
         with self._alone():
             folder.mkdir(parents=True, exist_ok=True)
             lock = (folder / LOCK).open("a")
             fcntl.flock(lock, fcntl.LOCK_SH)
-            users = {**_manifest(folder).get("used_by", {}), user: time.time()}
-            write_json(folder / MANIFEST, {"described": asdict(stream), "used_by": users})
+            used_by = {**_manifest(folder).get("used_by", {}), **dict.fromkeys(users, time.time())}
+            write_json(folder / MANIFEST, {"described": asdict(stream), "used_by": used_by})
         with lock:
             yield folder
 

@@ -76,7 +76,8 @@ class SideBySide:
         if not self._learning:
             return
         readings = self._readings()
-        with kept_segments(first, model, windows.key, list(readings.values())) as cached:
+        jobs = [self._members[number].job for number in readings]
+        with kept_segments(jobs, model, windows.key, list(readings.values())) as cached:
             capture = CorpusCapture(first.config, model, windows.training, list(readings.values()), cached)
             self._sources = dict(zip(readings, capture.sources, strict=True))
             yield from self._begin(capture, windows)

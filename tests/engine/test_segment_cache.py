@@ -129,14 +129,14 @@ def filler(size: int) -> Callable[[Path], None]:
 
 def test_the_quota_holds_and_the_segment_unused_longest_goes_first(tmp_path: Path) -> None:
     cache = SegmentCache(tmp_path, quota_bytes=250)
-    with cache.opened(STREAM, "1") as folder:
+    with cache.opened(STREAM, ["1"]) as folder:
         paths = [segment_path(folder, number) for number in range(2)]
         assert all(cache.keep(path, 100, filler(100)) for path in paths)
         assert not cache.keep(segment_path(folder, 2), 100, filler(100))  # its own segments are in use
     other = replace(STREAM, order_seed=1)
     newest_use = paths[0].stat().st_mtime + 60
     os.utime(paths[0], (newest_use, newest_use))
-    with cache.opened(other, "2") as folder:
+    with cache.opened(other, ["2"]) as folder:
         assert cache.keep(segment_path(folder, 0), 100, filler(100))
         assert not cache.keep(segment_path(folder, 1), 300, filler(300))
     assert [path.exists() for path in paths] == [True, False]
@@ -145,7 +145,7 @@ def test_the_quota_holds_and_the_segment_unused_longest_goes_first(tmp_path: Pat
 
 def test_a_stream_is_deleted_unless_it_is_open(tmp_path: Path) -> None:
     cache = SegmentCache(tmp_path, quota_bytes=250)
-    with cache.opened(STREAM, "1") as folder:
+    with cache.opened(STREAM, ["1"]) as folder:
         cache.keep(segment_path(folder, 0), 100, filler(100))
         assert [stream.is_open for stream in cache.streams()] == [True]
         assert not cache.delete(STREAM.key)

@@ -14,6 +14,7 @@ from experiments.engine.config import ConfigError, ExperimentConfig, SaeConfig
 from experiments.engine.job import Job, ResumePoint
 from experiments.engine.pipeline import never
 from experiments.engine.records import Checkpointed, Measurement, MemberFailed, ModelLoaded, Record, StageFinished
+from experiments.engine.segment_cache import SEGMENTS, SegmentCache
 from experiments.engine.sweep import Event, Member, SideBySide
 from tests.engine.test_pipeline import always, job_in, workplace
 
@@ -178,3 +179,18 @@ def test_members_that_read_different_text_are_refused(
     made[1] = replace(made[1], config=other)
     with pytest.raises(ConfigError, match="share model, corpus"):
         SideBySide(Memory().members(made))
+
+
+def test_a_sweep_keeps_its_hidden_states_for_all_that_want_it(
+    workplace: Path, tmp_path: Path, alone: list[str]
+) -> None:
+    """The second member asks for it, the first does not: its place alone would do, but one pass reads for all."""
+    made = jobs(workplace, tmp_path)[:2]
+    keeping = replace(made[1].config, cache_hidden_states=True)
+    made[1] = replace(made[1], config=keeping, cache_folder=tmp_path / "cache", cache_quota_bytes=10**8, user="second")
+    memory = Memory()
+    for event in SideBySide(memory.members(made)).run():
+        memory.take(event)
+    assert weights_of(made) == alone[:2]
+    (stream,) = SegmentCache(tmp_path / "cache" / SEGMENTS).streams()
+    assert (list(stream.used_by), stream.segments > 1) == (["second"], True)

@@ -28,7 +28,7 @@ def cache(data_dir: Path) -> SegmentCache:
 def kept(cache: SegmentCache, make_experiment: Callable[..., Experiment]) -> Experiment:
     """The experiment that used 5,000 bytes of hidden states; beside them there are windows of 8,000 bytes."""
     experiment = make_experiment("finished", name="Reader of tales")
-    with cache.opened(STREAM, str(experiment.pk)) as folder:
+    with cache.opened(STREAM, [str(experiment.pk)]) as folder:
         cache.keep(segment_path(folder, 0), 5_000, lambda path: path.write_bytes(bytes(5_000)) and None)
     windows = cache_folder() / "windows" / WINDOWS
     windows.mkdir(parents=True)
@@ -65,7 +65,7 @@ def test_only_what_is_listed_can_be_deleted(api_client: Client, kept: Experiment
 def test_what_is_in_use_stays(
     page_client: Client, api_client: Client, cache: SegmentCache, kept: Experiment, make_experiment: Any
 ) -> None:
-    with cache.opened(STREAM, str(kept.pk)):
+    with cache.opened(STREAM, [str(kept.pk)]):
         refused = api_client.delete(f"/api/cache/{STREAM.key}")
     assert (refused.status_code, refused.json()["error"]["code"]) == (409, "conflict")
     make_experiment("running")
