@@ -16,6 +16,7 @@ from experiments.engine.reconstruction_quality import ReconstructionSums
 from experiments.engine.records import Progress
 from experiments.engine.sae import Sae
 from experiments.engine.splice_quality import READINGS, SpliceSums, measure_splices
+from experiments.engine.variant_quality import VariantSums
 from experiments.engine.windows import Windows, first_windows
 
 
@@ -29,13 +30,19 @@ class Evaluation:
         windows: Windows,
         concepts: tuple[str, ...] = (),
         splice_tokens: int | None = None,
+        *,
+        variants: bool = False,
     ) -> None:
-        """`windows` are read through the SAE; the first that hold `splice_tokens` (None: all) are also predicted."""
+        """`windows` are read through the SAE; the first that hold `splice_tokens` (None: all) are also predicted.
+
+        With `variants`, numbers as other tools define them are measured beside ours.
+        """
         self._model, self._sae, self._windows = model, sae, windows
         predicts = model.kind == "causal" and model.has_head
         self._predicted = first_windows(windows, splice_tokens) if predicts else windows[:0]
         tokens = windows.text_tokens + READINGS * self._predicted.tokens.size
         self._pace = Pace("evaluation", tokens, tokens)
+        self._variants = VariantSums() if variants else None
         self._concepts = ConceptQuality(sae, windows, concepts) if concepts else None
 
     def run(self, folder: ExperimentFolder) -> Generator[Progress, None, dict[str, Any]]:
@@ -48,6 +55,8 @@ class Evaluation:
         quality: dict[str, Any] = sums.quality(self._sae.description.k) | densities.quality()
         quality |= {"held_out_tokens": sums.tokens, "outliers_left_out": outliers} | splices.quality()
         quality |= geometry_quality(self._sae.weights)
+        if self._variants:
+            quality["variants"] = self._variants.quality(quality["ce_clean"], quality["ce_spliced"])
         quality["intervals"] = sums.intervals() | splices.intervals()
         if self._concepts:
             quality |= yield from self._look_for_concepts(self._concepts, folder)
@@ -59,7 +68,10 @@ class Evaluation:
         for (batch,) in capture_batches(self._model, self._windows, [self._sae.reading()]):
             code = self._sae.encode(batch.states)
             targets = batch.further[0] if batch.further else batch.states
-            sums.add(targets, code, self._sae.decode(code, batch.states), documents[batch.positions])
+            reconstruction = self._sae.decode(code, batch.states)
+            sums.add(targets, code, reconstruction, documents[batch.positions])
+            if self._variants:
+                self._variants.add(targets, reconstruction)
             densities.add(code, batch.positions // self._windows.tokens.shape[1])
             outliers += batch.outliers_left_out
             if self._concepts:
@@ -68,7 +80,8 @@ class Evaluation:
         return outliers
 
     def _splice(self, sums: ReconstructionSums, splices: SpliceSums) -> Generator[Progress, None, None]:
-        for tokens in measure_splices(self._model, self._sae, self._predicted, sums.mean, splices):
+        observe = self._variants.add_predictions if self._variants else lambda predictions: None
+        for tokens in measure_splices(self._model, self._sae, self._predicted, sums.mean, splices, observe):
             yield from self._advance(READINGS * tokens, "predicting with the reconstruction")
 
     def _look_for_concepts(

@@ -102,13 +102,24 @@ class _Pipeline:
 
     def _evaluate(self, model: LanguageModel, sae: Sae, windows: WindowSet) -> Iterator[Record]:
         text = first_windows(windows.held_out, self._config.evaluation_tokens)
-        evaluation = Evaluation(model, sae, text, windows.concepts, self._config.splice_tokens)
+        evaluation = Evaluation(
+            model, sae, text, windows.concepts, self._config.splice_tokens, variants=self._config.variants
+        )
         quality = yield from evaluation.run(self._folder)
         yield StageFinished("evaluation", quality)
 
     def _harvest(self, model: LanguageModel, sae: Sae, windows: WindowSet) -> Iterator[Record]:
         harvested = yield from harvest(model, sae, windows, self._config.harvest_tokens, self._folder)
         yield StageFinished("harvest", harvested)
+
+
+def evaluate(job: Job) -> Iterator[Record]:
+    """Evaluates the finished SAE in the folder of `job` once more; ends with StageFinished of the evaluation."""
+    records = run(job, ResumePoint("evaluation"))
+    for record in records:
+        yield record
+        if isinstance(record, StageFinished):
+            return
 
 
 def capture_finished(source: CorpusSource, windows: WindowSet) -> StageFinished:

@@ -65,13 +65,20 @@ class SpliceSums:
 
 
 def measure_splices(
-    model: LanguageModel, sae: Sae, windows: Windows, mean_state: Tensor, sums: SpliceSums
+    model: LanguageModel,
+    sae: Sae,
+    windows: Windows,
+    mean_state: Tensor,
+    sums: SpliceSums,
+    observe: Callable[[Predictions], None] = lambda predictions: None,
 ) -> Iterator[int]:
-    """Adds all `windows` to `sums`; yields the tokens of every batch that is done."""
+    """Adds all `windows` to `sums` and shows every batch to `observe`; yields the tokens of every batch done."""
     size = windows_per_batch(model, windows.tokens.shape[1], with_logits=True)
     for start in range(0, len(windows), size):
         batch = windows[start : start + size]
-        _add_batch(Predictions(model, sae, batch), mean_state, sums)
+        predictions = Predictions(model, sae, batch)
+        _add_batch(predictions, mean_state, sums)
+        observe(predictions)
         yield batch.tokens.size
 
 
@@ -89,6 +96,10 @@ class Predictions:
 
     def __len__(self) -> int:
         return len(self._targets)
+
+    @property
+    def is_autoencoder(self) -> bool:
+        return self._sae.description.output_site is None
 
     def of(self, replace: Replacement | None = None) -> Tensor:
         """Log-probabilities [predictions, vocabulary] with the hidden states of text replaced, outliers left alone."""

@@ -46,11 +46,21 @@ CONCEPTS: dict[str, Explanation] = {
         "SAEBench asks for the first letter of words, which means little below a billion parameters, and gives a "
         "fractional score beside this one. Its projection is of x, ours of x − b_dec, which is what features explain.",
     ),
+    "variants": Explanation(
+        "Numbers of other tools",
+        "as SAELens 6.18, SAEBench, sparsify, dictionary_learning and OpenAI define them",
+        "For comparison with what others publish; each is named after whose it is. Asked for by the setting "
+        "variants, train --variants or manage.py evaluate EXPERIMENT --variants. saelens_ce_* zeroes every "
+        "position, BOS included, and keeps special tokens when it splices; saebench_default_* splices them too.",
+        "Equal to ours where the mean is small and batches are large.",
+        "The same tokens, in batches of the capture (a few thousand tokens), on which several of them depend.",
+        "Other versions of these tools may differ again; newer SAELens has the explained variance of ours.",
+    ),
     "seed_stability": Explanation(
         "Seed stability",
         "features with a match of cosine above 0.7 in a twin / features",
         "Two SAEs that differ in nothing but the seed: decoder rows are matched one to one, the closest pairs first. "
-        "Computed by `manage.py compare_seeds A B`.",
+        "Computed by manage.py compare_seeds A B.",
         "Above 0.5; what is found by one seed alone is no fact about the model.",
         WEIGHTS,
         "Paulo & Belrose 2025 (arXiv:2501.16615) match by the Hungarian method and ask for encoder and decoder.",

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-HELD_OUT = "Held-out text tokens (`evaluation_tokens`), without special tokens and outliers."
+HELD_OUT = "Held-out text tokens (evaluation_tokens), without special tokens and outliers."
 PREDICTED = (
-    "Predictions made from held-out text tokens (`splice_tokens`), whatever token follows but not padding. Special "
+    "Predictions made from held-out text tokens (splice_tokens), whatever token follows but not padding. Special "
     "tokens and outliers keep their own hidden state in every splice."
 )
 WEIGHTS = "None: it is of the weights alone."

@@ -359,6 +359,9 @@ class ExperimentConfig:
         minimum=1,
         maximum=LARGEST,
     )
+    variants: bool = setting(
+        False, "Numbers of other tools", "Measures numbers as other tools define them, beside ours.", group="Evaluation"
+    )
     harvest_tokens: int = setting(
         500_000,
         "Harvest tokens",
