@@ -37,6 +37,11 @@ COLUMNS: dict[str, Callable[[Experiment], Any]] = {
     "sparsity_coefficient": lambda experiment: experiment.config["sae"]["sparsity_coefficient"],
     "seed": lambda experiment: experiment.seed,
 }
+# The charts' metrics, and how their upward axis reads.
+UNITS = {
+    "explained_variance": "share of the variance (1 is all)",
+    "ce_recovered_zero": "share of the cross-entropy recovered (1 is all)",
+}
 NUMBERS = ("l0", "explained_variance", "ce_recovered_zero", "dead_share")
 
 
@@ -63,6 +68,7 @@ class Chart:
     """L0 against one quality number, in a box of WIDTH by HEIGHT. Empty while nothing is finished."""
 
     metric: str
+    unit: str
     explanation: Explanation
     points: tuple[Point, ...] = ()
     frontier: str = ""
@@ -81,7 +87,7 @@ def sweep_rows(sweep: Sweep) -> list[list[Any]]:
 
 def charts(experiments: Sequence[Experiment]) -> list[Chart]:
     """L0 against explained variance and against recovered cross-entropy."""
-    return [_chart(metric, experiments) for metric in ("explained_variance", "ce_recovered_zero")]
+    return [_chart(metric, experiments) for metric in UNITS]
 
 
 def legend(experiments: Sequence[Experiment]) -> list[tuple[str, str]]:
@@ -103,7 +109,7 @@ def _chart(metric: str, experiments: Sequence[Experiment]) -> Chart:
     known = [(found, _number(found, "l0"), _number(found, metric)) for found in experiments]
     measured = [(found, l0, value) for found, l0, value in known if l0 and l0 > 0 and value is not None]
     if not measured:
-        return Chart(metric, EXPLANATIONS[metric])
+        return Chart(metric, UNITS[metric], EXPLANATIONS[metric])
     across = _Axis.over([math.log10(l0) for _, l0, _ in measured], least=0.3)
     upward = _Axis.over([value for _, _, value in measured], least=0.01)
     best = frontier_of((l0, value) for _, l0, value in measured)
@@ -121,7 +127,7 @@ def _chart(metric: str, experiments: Sequence[Experiment]) -> Chart:
     line = " ".join("{:.1f},{:.1f}".format(*place(*pair)) for pair in best)
     x_ticks = tuple(Tick(WIDTH * across.share(math.log10(at)), f"{at:g}") for at in _log_ticks(across))
     y_ticks = tuple(Tick(HEIGHT * (1 - upward.share(at)), f"{at:.{upward.decimals}f}") for at in upward.ticks())
-    return Chart(metric, EXPLANATIONS[metric], points, line, x_ticks, y_ticks)
+    return Chart(metric, UNITS[metric], EXPLANATIONS[metric], points, line, x_ticks, y_ticks)
 
 
 @dataclass(frozen=True)

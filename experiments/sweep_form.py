@@ -9,9 +9,10 @@ from django.conf import settings
 
 from experiments.engine.config import ARCHITECTURES, SETTINGS, SITES
 from experiments.models import Corpus
-from experiments.services.configurations import default_values
+from experiments.services.configurations import default_values, middle_layer
 from experiments.services.language_models import list_models
 from experiments.services.sweeps import LISTED, SweepRequest, request_of
+from latentlens.lib.problems import Refused
 
 MOST_CORPORA = 100
 SHARED = ("model", "revision", "corpus", "site", "training_tokens")
@@ -19,6 +20,14 @@ OTHER_WORDS = {
     "architecture": f"One or more of {', '.join(ARCHITECTURES)}.",
     "layer": "One or more blocks, counted from 0: 2, 4, 6.",
 }
+
+
+def _middle_of_the_default_model() -> dict[str, int]:
+    """The layer to begin with, where that model is known."""
+    try:
+        return {"layer": middle_layer(settings.DEFAULT_MODEL_NAME)}
+    except Refused:
+        return {}
 
 
 def _list_of(name: str) -> forms.CharField:
@@ -50,7 +59,7 @@ class SweepForm(forms.Form):
     def __init__(self, data: Any = None, *, initial: dict[str, Any] | None = None) -> None:
         chosen = default_values()
         first = {name: chosen[name] for name in (*LISTED, "site", "training_tokens") if chosen.get(name) is not None}
-        first |= {"model": settings.DEFAULT_MODEL_NAME, "corpus": "builtin"}
+        first |= {"model": settings.DEFAULT_MODEL_NAME, "corpus": "builtin"} | _middle_of_the_default_model()
         super().__init__(data, initial=first | (initial or {}), label_suffix="")
         corpora = Corpus.objects.exclude(source=Corpus.Source.BUILTIN)[:MOST_CORPORA]
         named = [(str(corpus.pk), corpus.name) for corpus in corpora]
