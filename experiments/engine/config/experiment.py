@@ -51,7 +51,7 @@ class SaeConfig:
             "topk": "How many features fire on every token: exactly so many.",
             "batchtopk": "How many features fire on a token on average; one token may have more, another fewer.",
             "matryoshka": "How many features fire on a token on average; one token may have more, another fewer.",
-            "jumprelu": "The L0 aimed at: a controller moves the penalty until so many features fire on average.",
+            "jumprelu": "The L0 aimed at: a controller moves the thresholds until so many features fire on average.",
         },
         unit="features per token",
         minimum=1,
