@@ -58,7 +58,7 @@ CONCEPTS: dict[str, Explanation] = {
     ),
     "seed_stability": Explanation(
         "Seed stability",
-        "features with a match of cosine above 0.7 in a twin / features",
+        "features with a match of cosine above 0.7 in a twin / features of the larger SAE",
         "Two SAEs that differ in nothing but the seed: decoder rows are matched one to one, the closest pairs first. "
         "Computed by manage.py compare_seeds A B.",
         "Above 0.5; what is found by one seed alone is no fact about the model.",

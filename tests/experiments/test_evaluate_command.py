@@ -37,3 +37,12 @@ def test_an_unfinished_experiment_is_refused(trained: Experiment) -> None:
         call_command("evaluate", str(trained.pk))
     with pytest.raises(CommandError):
         call_command("evaluate", "999")
+
+
+def test_an_experiment_shares_all_features_with_itself(trained: Experiment) -> None:
+    printed = io.StringIO()
+    call_command("compare_seeds", str(trained.pk), str(trained.pk), "--json", stdout=printed)
+    assert json.loads(printed.getvalue()) == {"seed_stability": 1.0}
+    Experiment.objects.update(status=Experiment.Status.PAUSED)
+    with pytest.raises(CommandError, match="finished"):
+        call_command("compare_seeds", str(trained.pk), str(trained.pk))
