@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from experiments.engine import kernels
-from experiments.engine.architectures import Batch, StepResult, architecture_of
+from experiments.engine.architectures import Architecture, Batch, StepResult, architecture_of
 from experiments.engine.config import SaeConfig, TrainingConfig
 from experiments.engine.dead_features import auxiliary_gradients, resample_
 from experiments.engine.folding import folded
@@ -68,8 +68,21 @@ def initial_weights(sae: SaeConfig, statistics: InputStatistics, seed: int) -> W
     skip = torch.zeros(output_width, width, device=device) if sae.skip else None
     weights = Weights(encoder, bias, decoder, statistics.centre.clone(), skip=skip)
     architecture = architecture_of(sae)
+    if architecture.fires_densely_at_first:
+        weights.encoder.mul_(_reconstructing_factor(architecture, statistics.inputs, weights))
     extra = architecture.extra_weights(architecture.pre_activations(statistics.inputs, weights))
     return weights._replace(**extra)
+
+
+def _reconstructing_factor(architecture: Architecture, inputs: Tensor, weights: Weights) -> float:
+    """The factor of the encoder with which half of the features firing together reconstruct the inputs best.
+
+    With an encoder as long as the decoder their sum is n_features / 2 W times too long (Gao et al. 2024, appendix A.1).
+    """
+    code = kernels.keep_all_above_zero(architecture.pre_activations(inputs, weights))
+    rebuilt = code.decode(weights.decoder)
+    wanted = ((inputs - weights.decoder_bias) * rebuilt).sum() / rebuilt.square().sum().clamp_min(1e-12)
+    return float(wanted)
 
 
 class Trainer:

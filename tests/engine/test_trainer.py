@@ -155,3 +155,11 @@ def test_a_transcoder_learns_a_map(architecture: str, skip: bool) -> None:
         rtol=1e-3,
         atol=1e-3,
     )
+
+
+@pytest.mark.parametrize("architecture", ["relu", "gated"])
+def test_many_features_do_not_begin_far_from_the_hidden_states(architecture: str) -> None:
+    """A ReLU SAE of 4,096 features on 16 numbers would begin with an error of thousands, and be stopped."""
+    config = config_of(architecture)
+    config = replace(config, sae=replace(config.sae, n_features=4_096))
+    assert learn(begin(config), 1)[0].loss < 2

@@ -48,6 +48,7 @@ class Architecture(ABC):
 
     revival: ClassVar[Literal["auxiliary loss", "resampling"]] = "auxiliary loss"
     has_fitted_threshold: ClassVar[bool] = False
+    fires_densely_at_first: ClassVar[bool] = False  # nothing but training makes it sparse
 
     def __init__(self, sae: SaeConfig) -> None:
         self.sae = sae

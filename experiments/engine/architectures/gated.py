@@ -20,6 +20,7 @@ class Gated(Architecture):
     """
 
     revival = "resampling"
+    fires_densely_at_first = True
 
     def extra_weights(self, pre: Tensor) -> Mapping[str, Tensor]:
         zeros = torch.zeros(pre.shape[1], device=pre.device)

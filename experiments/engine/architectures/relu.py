@@ -17,6 +17,7 @@ class ReLU(Architecture):
     """
 
     revival = "resampling"
+    fires_densely_at_first = True
 
     def features_of(self, pre: Tensor, weights: Weights) -> SparseCode:
         return kernels.keep_above(pre, 0.0)
