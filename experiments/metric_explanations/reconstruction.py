@@ -14,6 +14,15 @@ RECONSTRUCTION: dict[str, Explanation] = {
         tokens="The training batch.",
         elsewhere="Every tool scales its loss in its own way; losses of different tools cannot be compared.",
     ),
+    "penalty": Explanation(
+        "Penalty",
+        "what the architecture adds to E‖x − x̂‖²",
+        "ReLU: the sparsity coefficient times the L1 norm of the activations. Gated: that of the gate, and the error "
+        "of what the gate alone reconstructs. Matryoshka: the errors of what the shorter prefixes reconstruct.",
+        "Falls, and stays well below the loss of the first steps.",
+        tokens="The training batch.",
+        elsewhere="SAELens and dictionary_learning log it too; a coefficient means as much as the scale of its inputs.",
+    ),
     "explained_variance": Explanation(
         "Explained variance",
         "1 − E‖x − x̂‖² / (E‖x‖² − ‖E x‖²)",

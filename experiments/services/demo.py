@@ -19,6 +19,8 @@ DEMO = ExperimentRequest(
     training_tokens=1_000_000,
     learning_rate=3e-3,  # k and this were found best for so few tokens: docs/builtin.md
     seed=0,
+    splice_tokens=16_384,  # the demo is to be finished while somebody watches
+    harvest_tokens=300_000,
 )
 
 

@@ -24,7 +24,7 @@ from experiments.engine.checkpoints import TrainingState, load_checkpoint
 from experiments.engine.config import ExperimentConfig
 from experiments.engine.records import Checkpointed
 from experiments.engine.sae import Sae, SaeDescription, save_sae
-from experiments.engine.training import start_training, train
+from experiments.engine.training import Training, start_training
 from tests.engine.synthetic_source import WIDTH, SyntheticSource, small_config
 
 KILLS, STEPS = 20, 300
@@ -50,7 +50,7 @@ def life(checkpoint: Checkpointed | None, folder: ExperimentFolder, reports: int
     torch.set_num_threads(1)
     source = SyntheticSource()
     state = state_from(checkpoint, folder, source)
-    for record in train(config(), state, source, folder, lambda: reports >= 0):
+    for record in Training(config(), state, source, folder, lambda: reports >= 0).run():
         if isinstance(record, Checkpointed):
             os.write(reports, f"{record.step} {record.name} {record.sha256}\n".encode())
     description = SaeDescription("jumprelu", config().sae.n_features, WIDTH, 2, "builtin", 0, "resid_post", 1e9)

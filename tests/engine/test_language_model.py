@@ -13,7 +13,7 @@ from torch import Tensor
 
 from experiments.engine.config import SITES, Place
 from experiments.engine.language_model import LanguageModel, ModelRefused, Splice, next_token_losses
-from experiments.engine.model_loading import DtypeName, load_language_model
+from experiments.engine.model_loading import load_language_model
 from tests.engine.tiny_models import ENCODERS, FAMILIES, LAYERS, VOCABULARY, WIDTH, save_tiny_model
 
 # Every family, and the other arrangements of a block that its config can ask for.
@@ -316,7 +316,7 @@ def test_encoders_have_no_single_unembedding(tiny_model: Any) -> None:
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 @pytest.mark.parametrize("family", FAMILIES)
-def test_half_precision_finds_the_same_sites(tiny_model: Any, tmp_path: Path, family: str, dtype: DtypeName) -> None:
+def test_half_precision_finds_the_same_sites(tiny_model: Any, tmp_path: Path, family: str, dtype: str) -> None:
     model, tokens = load_language_model(save_tiny_model(tmp_path, family), dtype=dtype), some_tokens()
     full, clean = tiny_model(family), model.logits(tokens)
     for site, states in zip(SITES, states_at(model, tokens, 1, *SITES), strict=True):

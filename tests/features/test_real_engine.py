@@ -83,7 +83,7 @@ def assert_activations_are_those_of_the_sae(folder: ExperimentFolder, model: Pat
     tokens = torch.tensor(rows["token"].to_pylist())[None]
     states = load_language_model(model).hidden_states(tokens, [CONFIG.place])[0][0]
     code = load_sae(folder, "cpu").encode(states)
+    features, rows_of, activations = code.to_numpy()
+    fired = dict(zip(rows_of[features == feature.index].tolist(), activations[features == feature.index], strict=True))
     for token in best.tokens:
-        row = token.position - window * WINDOW
-        fired = dict(zip(code.indices[row].tolist(), code.activations[row].tolist(), strict=True))
-        assert token.activation == pytest.approx(fired.get(feature.index, 0.0), rel=1e-4), token
+        assert token.activation == pytest.approx(fired.get(token.position - window * WINDOW, 0.0), rel=1e-4), token
