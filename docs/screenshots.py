@@ -49,22 +49,22 @@ def wait_for_demo(page: Page) -> str:
     """Open the demo experiment and wait for its quality card; give its path."""
     page.goto("/experiments/")
     page.locator("a[href^='/experiments/']", has_text=re.compile("demo", re.IGNORECASE)).first.click()
-    page.wait_for_selector("#quality-card, .quality-card", timeout=DEMO_SECONDS * 1000)
+    page.wait_for_selector("#quality-title", timeout=DEMO_SECONDS * 1000)
     return re.sub(r"^https?://[^/]+", "", page.url)
 
 
 def strongest_feature(page: Page, experiment: str) -> str:
     """The path of the most frequent feature that stands for one planted concept: a page worth a picture."""
-    page.goto(f"{experiment}features/?ordering=-max_activation")
-    link = page.locator(f"a[href^='{experiment}features/']").first
+    page.goto(f"{experiment}features/?concept=weekday&ordering=-density")
+    link = page.locator(".feature-card h2 a").first
     return str(link.get_attribute("href"))
 
 
-def read_prompt(page: Page) -> str:
-    page.goto("/lens/")
+def read_prompt(page: Page, experiment: str) -> str:
+    page.goto(f"/lens/?experiment={experiment.strip('/').split('/')[-1]}")
     page.fill("textarea[name=text], input[name=text]", PROMPT)
     page.get_by_role("button", name=re.compile("analyse", re.IGNORECASE)).click()
-    page.wait_for_selector("a.token")
+    page.wait_for_selector("a.token", timeout=DEMO_SECONDS * 1000)  # the first prompt loads the model
     page.locator("a.token").nth(6).click()
     page.wait_for_selector(".token--selected")
     return re.sub(r"^https?://[^/]+", "", page.url)
@@ -103,7 +103,7 @@ def main() -> None:
             "experiment": experiment,
             "gallery": f"{experiment}features/?ordering=-density",
             "feature": options.feature or strongest_feature(page, experiment),
-            "lens": read_prompt(page),
+            "lens": read_prompt(page, experiment),
         }
         state = str(data_dir / "browser-state.json")
         context.storage_state(path=state)
