@@ -15,7 +15,7 @@ from django.utils.safestring import SafeString
 
 from features.models import Feature, Label, Tag
 from features.services.gallery import LABELLED, current_labels
-from features.services.labels import LabelDraft, choose_current, clean_tags, withdraw_label
+from features.services.labels import Author, LabelDraft, add_label, clean_tags, edit_label, withdraw_label
 from latentlens.lib.problems import Refused
 
 
@@ -31,10 +31,17 @@ class LabelAdminForm(forms.ModelForm):
         if self.errors:
             return cleaned
         try:
-            draft = LabelDraft.of(cleaned["text"], cleaned.get("note", ""), (), cleaned["confidence"])
+            self.draft = self._draft(cleaned)
         except Refused as refusal:
             raise forms.ValidationError(dict(refusal.fields)) from None
-        return cleaned | {"text": draft.text, "note": draft.note}
+        return cleaned | {"text": self.draft.text, "note": self.draft.note}
+
+    def _draft(self, cleaned: dict[str, Any]) -> LabelDraft:
+        """The whole label: what the form does not show stays as it is."""
+        old = self.instance
+        tags = cleaned["tags"] if "tags" in self.fields else old.tags.all() if old.pk else ()
+        note = cleaned.get("note", old.note)
+        return LabelDraft.of(cleaned["text"], note, [tag.name for tag in tags], cleaned["confidence"])
 
 
 class TagAdminForm(forms.ModelForm):
@@ -101,13 +108,17 @@ class FeatureAdmin(admin.ModelAdmin):
         return render_to_string("features/_card_examples.html", {"feature": feature})
 
     def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
-        """New labels are signed; which one is current is decided by the rule, not by the form."""
-        for label in formset.save(commit=False):
-            if label.pk is None:
-                label.author, label.is_current = request.user, False
-            label.save()
-        formset.save_m2m()
-        choose_current(form.instance.pk)
+        """New labels are signed and changed ones keep their history, by the same services as everywhere."""
+        author = Author.of(request)
+        formset.new_objects, formset.changed_objects, formset.deleted_objects = [], [], []
+        for row in formset.forms:
+            if not row.has_changed():
+                continue
+            if row.instance.pk is None:
+                formset.new_objects.append(add_label(form.instance.pk, row.draft, author))
+            else:
+                label = edit_label(form.instance.pk, row.instance.pk, row.draft, author)
+                formset.changed_objects.append((label, row.changed_data))
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -121,17 +132,17 @@ class LabelAdmin(admin.ModelAdmin):
     """All labels of all features. They are added at their feature, and withdrawn instead of deleted."""
 
     form = LabelAdminForm
-    list_display = ("feature_link", "text", "confidence", "tag_names", "author", "is_current", "withdrawn_at")
+    list_display = ("feature_link", "text", "confidence", "tag_names", "who", "is_current", "withdrawn_at")
     list_display_links = None
     list_editable = ("text", "confidence")
-    list_filter = ("is_current", "tags", "author", "feature__experiment")
+    list_filter = ("is_current", "tags", "user", "method", "feature__experiment")
     search_fields = ("text", "note", "tags__name", "=feature__index")
     autocomplete_fields = ("tags",)
-    readonly_fields = ("feature_link", "author", "is_current", "created_at", "withdrawn_at")
+    readonly_fields = ("feature_link", "who", "is_current", "created_at", "withdrawn_at")
     actions = ("withdraw",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Label]:
-        labels = super().get_queryset(request).select_related("author", "feature__experiment")
+        labels = super().get_queryset(request).select_related("feature__experiment")
         return labels.defer("feature__summary", "feature__card").prefetch_related("tags")
 
     def get_changelist_form(self, request: HttpRequest, **kwargs: Any) -> type[forms.ModelForm]:
@@ -149,7 +160,13 @@ class LabelAdmin(admin.ModelAdmin):
     @admin.action(description="Withdraw the selected labels")
     def withdraw(self, request: HttpRequest, labels: QuerySet[Label]) -> None:
         for label in labels.filter(withdrawn_at=None):
-            withdraw_label(label.feature_id, label.pk)
+            withdraw_label(label.feature_id, label.pk, Author.of(request))
+
+    def save_model(self, request: HttpRequest, obj: Label, form: Any, change: bool) -> None:
+        edit_label(obj.feature_id, obj.pk, form.draft, Author.of(request))
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        """The tags were saved with the rest of the label."""
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

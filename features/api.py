@@ -16,6 +16,7 @@ from features.models import Label
 from features.services import labels as label_service
 from features.services.evidence import find_feature
 from features.services.gallery import ORDERINGS, GalleryFilter, current_labels, features_of
+from features.services.labels import Author
 from latentlens.lib.api_responses import REFUSALS
 from latentlens.lib.numbers import parse_integer
 from latentlens.lib.paging import page_of
@@ -64,7 +65,7 @@ def list_labels(request: HttpRequest, feature_id: int) -> Any:
 @router.post("/{feature_id}/labels", response={201: schemas.LabelOut, **REFUSALS}, operation_id="add_label")
 def add_label(request: HttpRequest, feature_id: int, content: schemas.LabelIn) -> Status[Label]:
     """Adds a label, which becomes the current one."""
-    return Status(201, label_service.add_label(feature_id, _draft(content), request.user))
+    return Status(201, label_service.add_label(feature_id, _draft(content), Author.of(request)))
 
 
 @router.get("/{feature_id}/labels/{label_id}", response={200: schemas.LabelOut, **REFUSALS}, operation_id="get_label")
@@ -73,16 +74,45 @@ def get_label(request: HttpRequest, feature_id: int, label_id: int) -> Label:
 
 
 @router.put("/{feature_id}/labels/{label_id}", response={200: schemas.LabelOut, **REFUSALS}, operation_id="edit_label")
-def edit_label(request: HttpRequest, feature_id: int, label_id: int, content: schemas.LabelIn) -> Label:
-    """Gives a label another content."""
-    return label_service.edit_label(feature_id, label_id, _draft(content))
+def edit_label(request: HttpRequest, feature_id: int, label_id: int, content: schemas.LabelEdit) -> Label:
+    """Gives a label another content; with a `version` that is no longer the newest it is a 409, and nothing changes."""
+    author = Author.of(request)
+    return label_service.edit_label(feature_id, label_id, _draft(content), author, version=content.version)
 
 
 @router.delete("/{feature_id}/labels/{label_id}", response={204: None, **REFUSALS}, operation_id="withdraw_label")
 def withdraw_label(request: HttpRequest, feature_id: int, label_id: int) -> Status[None]:
-    """Takes a label back; the newest of the others becomes the current one."""
-    label_service.withdraw_label(feature_id, label_id)
+    """Takes a label back; of the others a person's newest becomes the current one, else a machine's."""
+    label_service.withdraw_label(feature_id, label_id, Author.of(request))
     return Status(204, None)
+
+
+@router.post(
+    "/{feature_id}/labels/{label_id}/restore",
+    response={200: schemas.LabelOut, **REFUSALS},
+    operation_id="restore_label",
+)
+def restore_label(request: HttpRequest, feature_id: int, label_id: int) -> Label:
+    """Brings a withdrawn label back."""
+    return label_service.restore_label(feature_id, label_id, Author.of(request))
+
+
+@router.post(
+    "/{feature_id}/labels/{label_id}/choose", response={200: schemas.LabelOut, **REFUSALS}, operation_id="choose_label"
+)
+def choose_label(request: HttpRequest, feature_id: int, label_id: int) -> Label:
+    """Makes a label the current one of its feature."""
+    return label_service.choose_label(feature_id, label_id, Author.of(request))
+
+
+@router.get(
+    "/{feature_id}/labels/{label_id}/history",
+    response={200: schemas.LabelHistory, **REFUSALS},
+    operation_id="list_label_history",
+)
+def list_label_history(request: HttpRequest, feature_id: int, label_id: int) -> Any:
+    """Every change of a label, newest first."""
+    return {"items": label_service.history_of(feature_id, label_id)}
 
 
 def _draft(content: schemas.LabelIn) -> label_service.LabelDraft:

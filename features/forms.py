@@ -99,12 +99,19 @@ class LabelForm(forms.Form):
     confidence = forms.CharField(
         required=False,
         label="Confidence",
-        widget=forms.TextInput({"placeholder": "0 (a guess) to 1 (sure)", "inputmode": "decimal"}),
+        widget=forms.TextInput({"placeholder": "guess, likely, sure, or 0 to 1"}),
     )
     note = forms.CharField(required=False, strip=False, label="Note", widget=forms.Textarea({"rows": 3}))
+    version = forms.IntegerField(
+        required=False,
+        widget=forms.HiddenInput,
+        error_messages={"invalid": "The version of this label is unreadable: reload the page and save again."},
+    )
 
     def __init__(self, data: Any = None, *, label: int | None = None, **kwargs: Any) -> None:
         super().__init__(data, auto_id=f"label-{label or 'new'}-%s", label_suffix="", **kwargs)
+        if label is None:
+            del self.fields["version"]
 
     @classmethod
     def of(cls, label: Label) -> LabelForm:
@@ -114,8 +121,13 @@ class LabelForm(forms.Form):
             "tags": ", ".join(tag.name for tag in label.tags.all()),
             "confidence": "" if label.confidence is None else f"{label.confidence:g}",
             "note": label.note,
+            "version": label.version,
         }
         return cls(label=label.pk, initial=content)
+
+    def show_newer(self, label: Label) -> None:
+        """Keeps what was typed, and saves it next time over `label` as it is now."""
+        self.data = {**self.data.dict(), "version": label.version}  # type: ignore[attr-defined]
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}

@@ -64,11 +64,35 @@ class Tag(models.Model):
         return self.name
 
 
-class Label(models.Model):
-    """A person's short name for a feature. Several may exist; the newest that is not withdrawn is the current one.
+class Authored(models.Model):
+    """Who did something: a person, a person's API key, or a method; `who` keeps the name when the account is gone."""
 
-    `features.services.labels` is the only writer of `is_current` and `withdrawn_at`: nothing is ever deleted.
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    key = models.ForeignKey("accounts.ApiKey", null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
+    method = models.CharField(max_length=64, blank=True, help_text="Empty: a person did it.")
+    who = models.CharField(max_length=200, blank=True, help_text="The name as it was then.")
+
+    class Meta:
+        abstract = True
+
+    @property
+    def is_by_machine(self) -> bool:
+        return self.method != ""
+
+
+class Label(Authored):
+    """A short name for a feature, by a person or a machine. Several may exist; at most one is current.
+
+    `features.services.labels` is the only writer: every change is kept as a `LabelRevision`, nothing is ever deleted.
     """
+
+    class Review(models.TextChoices):
+        NONE = "", "not asked for"
+        PENDING = "pending", "waits for review"
+        APPROVED = "approved", "approved"
+        REJECTED = "rejected", "rejected"
 
     feature = models.ForeignKey(Feature, on_delete=models.CASCADE, related_name="labels")
     text = models.CharField(max_length=200)
@@ -77,9 +101,14 @@ class Label(models.Model):
     confidence = models.FloatField(
         null=True, blank=True, validators=[MinValueValidator(0.0), MaxValueValidator(1.0)], help_text="0 to 1."
     )
-    author = models.ForeignKey(
-        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="labels"
+    review = models.CharField(max_length=8, blank=True, default=Review.NONE, choices=Review.choices)
+    match_score = models.FloatField(
+        null=True, blank=True, help_text="How well the feature that it was transferred from matches, 0 to 1."
     )
+    score = models.FloatField(
+        null=True, blank=True, help_text="Balanced accuracy of its newest detection test, 0.5 is guessing."
+    )
+    version = models.PositiveIntegerField(default=1, help_text="Counts its changes; a stale writer is told.")
     is_current = models.BooleanField(default=True)
     created_at = models.DateTimeField(default=timezone.now)
     changed_at = models.DateTimeField(auto_now=True)
@@ -93,3 +122,60 @@ class Label(models.Model):
 
     def __str__(self) -> str:
         return self.text
+
+
+class LabelRevision(Authored):
+    """A label as it was after one change: its history, oldest first."""
+
+    class Action(models.TextChoices):
+        ADDED = "added", "added"
+        EDITED = "edited", "edited"
+        WITHDRAWN = "withdrawn", "withdrawn"
+        RESTORED = "restored", "restored"
+        CHOSEN = "chosen", "chosen as current"
+        REVIEWED = "reviewed", "reviewed"
+
+    label = models.ForeignKey(Label, on_delete=models.CASCADE, related_name="revisions")
+    version = models.PositiveIntegerField()
+    action = models.CharField(max_length=9, choices=Action.choices)
+    text = models.CharField(max_length=200)
+    note = models.TextField(blank=True)
+    tags = models.JSONField(default=list)
+    confidence = models.FloatField(null=True, blank=True)
+    review = models.CharField(max_length=8, blank=True, default="")
+    is_withdrawn = models.BooleanField(default=False)
+    undone = models.BooleanField(default=False, help_text="Its author took this change back.")
+    at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ["label", "version"]
+        constraints = [models.UniqueConstraint(fields=["label", "version"], name="one_revision_per_version")]
+        indexes = [models.Index(fields=["user", "-at"], name="revision_by_user")]
+
+    def __str__(self) -> str:
+        return f"{self.text} ({self.action})"
+
+
+class DetectionTest(Authored):
+    """A label tested as a claim: held-out windows, half of which the feature fires in, told apart by the label alone.
+
+    Balanced accuracy = (true positive rate + true negative rate) / 2, with its 95 % Wilson-based interval.
+    """
+
+    label = models.ForeignKey(Label, on_delete=models.CASCADE, related_name="detection_tests")
+    label_version = models.PositiveIntegerField()
+    true_positives = models.PositiveIntegerField()
+    false_negatives = models.PositiveIntegerField()
+    true_negatives = models.PositiveIntegerField()
+    false_positives = models.PositiveIntegerField()
+    balanced_accuracy = models.FloatField()
+    low = models.FloatField()
+    high = models.FloatField()
+    seed = models.BigIntegerField(default=0)
+    at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ["-at", "-id"]
+
+    def __str__(self) -> str:
+        return f"{self.balanced_accuracy:.2f} ({self.low:.2f} to {self.high:.2f})"

@@ -41,13 +41,22 @@ class LabelIn(Schema):
     confidence: float | None = Field(None, description="0 (a guess) to 1 (sure).")
 
 
+class LabelEdit(LabelIn):
+    version: int | None = Field(None, description="The version that was read; refused (409) if it is not the newest.")
+
+
 class LabelOut(Schema):
     id: int
+    version: int = Field(description="Counts its changes.")
     text: str
     note: str
     tags: list[str]
     confidence: float | None
-    author: str | None
+    author: str | None = Field(description="The person, with the API key's name if one was used, or the method.")
+    method: str = Field(description="The machine's method; empty: a person wrote it.")
+    review: str = Field(description="Empty, pending, approved or rejected.")
+    score: float | None = Field(description="Balanced accuracy of its newest detection test.")
+    match_score: float | None = Field(description="Of a transferred label: how well the two features match.")
     is_current: bool
     created_at: datetime
     changed_at: datetime
@@ -58,11 +67,28 @@ class LabelOut(Schema):
 
     @staticmethod
     def resolve_author(label: Label) -> str | None:
-        return label.author.get_username() if label.author else None
+        return label.who or None
 
 
 class LabelList(Schema):
     items: list[LabelOut]
+    next: None = None
+
+
+class LabelRevisionOut(Schema):
+    version: int
+    action: str
+    text: str
+    note: str
+    tags: list[str]
+    confidence: float | None
+    review: str
+    who: str
+    at: datetime
+
+
+class LabelHistory(Schema):
+    items: list[LabelRevisionOut]
     next: None = None
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import Any
 
 from django.contrib import messages
@@ -10,7 +9,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils.cache import patch_vary_headers
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_GET
 from django_htmx.middleware import HtmxDetails
 
 from experiments.models import Experiment
@@ -18,7 +17,6 @@ from experiments.services.folders import experiment_folder
 from features.activation_index import ActivationIndex, ExamplePage, IndexUnavailable
 from features.forms import GalleryForm, LabelForm
 from features.models import Feature
-from features.services import labels as label_service
 from features.services.evidence import Evidence, concept_titles, evidence_of
 from features.services.gallery import ORDERINGS, features_of
 from latentlens.lib.numbers import parse_integer
@@ -97,7 +95,7 @@ def jump(request: HttpRequest, experiment_id: int) -> HttpResponse:
 
 @require_GET
 def detail(request: HtmxRequest, experiment_id: int, index: int) -> HttpResponse:
-    return _feature_page(request, experiment_id, index, {})
+    return feature_page(request, experiment_id, index, {})
 
 
 @require_GET
@@ -109,68 +107,29 @@ def examples(request: HtmxRequest, experiment_id: int, index: int) -> HttpRespon
     return render(request, "features/_example_rows.html", {"feature": feature, **_examples(request, feature)})
 
 
-@require_POST
-def add_label(request: HtmxRequest, experiment_id: int, index: int) -> HttpResponse:
-    feature = get_object_or_404(Feature, experiment=experiment_id, index=index)
-    form = LabelForm(request.POST)
-    if not form.is_valid():
-        return _labels(request, feature, {None: form})
-    label_service.add_label(feature.pk, form.cleaned_data["draft"], request.user)
-    return _labels(request, feature)
-
-
-@require_POST
-def edit_label(request: HtmxRequest, experiment_id: int, index: int, label_id: int) -> HttpResponse:
-    feature = get_object_or_404(Feature, experiment=experiment_id, index=index)
-    form = LabelForm(request.POST, label=label_id)
-    if not form.is_valid():
-        return _labels(request, feature, {label_id: form})
-    try:
-        label_service.edit_label(feature.pk, label_id, form.cleaned_data["draft"])
-    except NotFound as gone:
-        form.add_error(None, gone.message)
-        return _labels(request, feature, {None: form})  # what was typed can still be added as a new label
-    return _labels(request, feature)
-
-
-@require_POST
-def withdraw_label(request: HtmxRequest, experiment_id: int, index: int, label_id: int) -> HttpResponse:
-    feature = get_object_or_404(Feature, experiment=experiment_id, index=index)
-    with suppress(NotFound):  # somebody else was faster; the labels that are left say it
-        label_service.withdraw_label(feature.pk, label_id)
-    return _labels(request, feature)
-
-
-def _labels(request: HtmxRequest, feature: Feature, refused: RefusedForms | None = None) -> HttpResponse:
-    """After a change: the labels and the title for htmx, the page again for others. Refused forms keep their text."""
-    if not request.htmx:
-        return _feature_page(request, feature.experiment_id, feature.index, refused) if refused else redirect(feature)
-    evidence = _evidence(feature.experiment_id, feature.index)
-    context = {"evidence": evidence, "feature": evidence.feature, **_label_forms(evidence, refused or {})}
-    return render(request, "features/_labels_changed.html", context, status=422 if refused else 200)
-
-
-def _feature_page(request: HttpRequest, experiment_id: int, index: int, refused: RefusedForms) -> HttpResponse:
-    evidence = _evidence(experiment_id, index)
+def feature_page(request: HttpRequest, experiment_id: int, index: int, refused: RefusedForms) -> HttpResponse:
+    """The whole page; `refused` are forms that could not be saved, which keep what was typed."""
+    evidence = evidence_or_404(experiment_id, index)
     context = {
         "nav": "features",
         "experiment": evidence.feature.experiment,
         "feature": evidence.feature,
         "evidence": evidence,
-        **_label_forms(evidence, refused),
+        **label_forms(evidence, refused),
         **_examples(request, evidence.feature),
     }
     return render(request, "features/detail.html", context, status=422 if refused else 200)
 
 
-def _evidence(experiment_id: int, index: int) -> Evidence:
+def evidence_or_404(experiment_id: int, index: int) -> Evidence:
+    """What `evidence_of` gives; a feature that does not exist is a page that is not found."""
     try:
         return evidence_of(experiment_id, index)
     except NotFound as missing:
         raise Http404 from missing
 
 
-def _label_forms(evidence: Evidence, refused: RefusedForms) -> dict[str, Any]:
+def label_forms(evidence: Evidence, refused: RefusedForms) -> dict[str, Any]:
     """A form for a new label and one for each label there is; the refused one is as it was typed."""
     rows = [{"label": label, "form": refused.get(label.pk) or LabelForm.of(label)} for label in evidence.labels]
     return {"label_rows": rows, "new_label": refused.get(None) or LabelForm()}

@@ -11,7 +11,7 @@ from experiments.models import Experiment
 from features.density import Interval, wilson_interval
 from features.histogram import Histogram, draw
 from features.models import Feature, Label
-from features.services.labels import living_labels
+from features.services.labels import labels_of
 from latentlens.lib.problems import NotFound
 
 
@@ -42,6 +42,7 @@ class Evidence:
     previous: int | None
     next: int | None
     labels: list[Label]
+    withdrawn: list[Label]
     density: Interval
     histogram: Histogram | None
     nearest: list[Neighbour]
@@ -70,11 +71,13 @@ def evidence_of(experiment_id: int, index: int) -> Evidence:
     if feature is None:
         raise NotFound("There is no such feature.")
     summary = feature.summary
+    labels = list(labels_of(feature.pk))
     return Evidence(
         feature=feature,
         previous=feature.previous,
         next=feature.next,
-        labels=list(living_labels(feature.pk)),
+        labels=[label for label in labels if label.withdrawn_at is None],
+        withdrawn=[label for label in labels if label.withdrawn_at is not None],
         density=wilson_interval(feature.firings, feature.tokens),
         histogram=draw(summary["histogram"]["edges"], summary["histogram"]["counts"]),
         nearest=_nearest(experiment_id, summary["nearest"]),

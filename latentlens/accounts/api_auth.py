@@ -10,15 +10,16 @@ from latentlens.accounts.services import user_of_api_key
 
 
 class KeyAuth(APIKeyHeader):
-    """Header `X-API-Key`."""
+    """Header `X-API-Key`. The request keeps its row as `api_key`, so that what it writes is signed with it."""
 
     param_name = "X-API-Key"
 
     def authenticate(self, request: HttpRequest, key: str | None) -> User | None:
-        user = user_of_api_key(key) if key else None
-        if user is not None:
-            request.user = user
-        return user
+        known = user_of_api_key(key) if key else None
+        if known is None:
+            return None
+        request.user, request.api_key = known  # type: ignore[attr-defined]
+        return known[0]
 
 
 class PageAuth(SessionAuth):

@@ -47,10 +47,10 @@ def new_api_key(row: ApiKey) -> str:
     return key
 
 
-def user_of_api_key(key: str) -> User | None:
-    """Whose key this is: the installation's own key (setting API_KEY) belongs to the owner."""
+def user_of_api_key(key: str) -> tuple[User, ApiKey | None] | None:
+    """Whose key this is, and which: the installation's own key (setting API_KEY) has no row and is the owner's."""
     if hmac.compare_digest(key.encode("utf-8", "replace"), settings.API_KEY.encode()):
-        return installation_owner()
+        return installation_owner(), None
     # Looking up a hash leaks nothing useful through timing: the caller cannot choose its digits.
     known = ApiKey.objects.select_related("user").filter(sha256=_sha256(key), user__is_active=True).first()
     if known is None:
@@ -58,7 +58,7 @@ def user_of_api_key(key: str) -> User | None:
     now = timezone.now()
     not_noted = Q(last_used_at=None) | Q(last_used_at__lt=now - _USE_IS_NOTED_EVERY)
     ApiKey.objects.filter(not_noted, pk=known.pk).update(last_used_at=now)
-    return known.user
+    return known.user, known
 
 
 def new_sign_in_token(user: User) -> str:

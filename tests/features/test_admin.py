@@ -8,7 +8,7 @@ from django.test import Client
 from django.urls import reverse
 
 from features.models import Feature, Label, Tag
-from features.services.labels import LabelDraft, add_label
+from features.services.labels import Author, LabelDraft, add_label
 from tests.features import synthetic_index as synthetic
 
 FEATURES = "admin:features_feature_changelist"
@@ -33,7 +33,7 @@ def change(feature: Feature) -> str:
 
 
 def test_features_are_found_by_index_label_tag_and_token(page_client: Client, weekday: Feature) -> None:
-    add_label(weekday.pk, LabelDraft.of("days of the week", tags=["dates"]), None)
+    add_label(weekday.pk, LabelDraft.of("days of the week", tags=["dates"]), Author())
     for words in ("days", "dates", "monday"):
         assert rows(page_client, FEATURES, q=words) == [weekday.pk], words
     markup = Feature.objects.get(index=synthetic.MARKUP)
@@ -41,14 +41,14 @@ def test_features_are_found_by_index_label_tag_and_token(page_client: Client, we
 
 
 def test_features_are_filtered_by_whether_they_have_a_label(page_client: Client, weekday: Feature) -> None:
-    add_label(weekday.pk, LabelDraft("days"), None)
+    add_label(weekday.pk, LabelDraft("days"), Author())
     assert rows(page_client, FEATURES, labelled="yes") == [weekday.pk]
     assert weekday.pk not in rows(page_client, FEATURES, labelled="no")
     assert rows(page_client, FEATURES, concept="weekday") == [weekday.pk]
 
 
 def test_a_feature_is_labelled_with_its_evidence_in_view(page_client: Client, owner: User, weekday: Feature) -> None:
-    old = add_label(weekday.pk, LabelDraft("days"), None)
+    old = add_label(weekday.pk, LabelDraft("days"), Author())
     html = page_client.get(change(weekday)).content.decode()
     assert "heat-7" in html
     assert "Monday" in html
@@ -61,7 +61,7 @@ def test_a_feature_is_labelled_with_its_evidence_in_view(page_client: Client, ow
     response = page_client.post(change(weekday), posted)
     assert response.status_code == 302, response.content.decode()
     new = Label.objects.exclude(pk=old.pk).get()
-    assert (new.text, new.author, new.is_current, list(new.tags.all())) == ("days of the week", owner, True, [tag])
+    assert (new.text, new.user, new.is_current, list(new.tags.all())) == ("days of the week", owner, True, [tag])
     old.refresh_from_db()
     assert (old.text, old.is_current) == ("old words", False)
 
@@ -76,13 +76,16 @@ def test_the_admin_keeps_the_rules_of_a_label(page_client: Client, weekday: Feat
 
 def test_evidence_in_the_admin_is_text(page_client: Client, experiment: object) -> None:
     markup = Feature.objects.get(index=synthetic.MARKUP)
-    add_label(markup.pk, LabelDraft("<script>alert(2)</script>"), None)
+    add_label(markup.pk, LabelDraft("<script>alert(2)</script>"), Author())
     for address in (change(markup), reverse(FEATURES), reverse(LABELS)):
         assert "<script>alert" not in page_client.get(address).content.decode()
 
 
 def test_labels_are_edited_in_the_list_and_withdrawn_not_deleted(page_client: Client, weekday: Feature) -> None:
-    first, second = add_label(weekday.pk, LabelDraft("one"), None), add_label(weekday.pk, LabelDraft("two"), None)
+    first, second = (
+        add_label(weekday.pk, LabelDraft("one"), Author()),
+        add_label(weekday.pk, LabelDraft("two"), Author()),
+    )
     page_client.post(
         reverse(LABELS),
         {
@@ -107,7 +110,7 @@ def test_labels_are_edited_in_the_list_and_withdrawn_not_deleted(page_client: Cl
 
 
 def test_tags_are_tidied_and_say_how_often_they_are_used(page_client: Client, weekday: Feature) -> None:
-    add_label(weekday.pk, LabelDraft.of("x", tags=["dates"]), None)
+    add_label(weekday.pk, LabelDraft.of("x", tags=["dates"]), Author())
     page_client.post(reverse("admin:features_tag_add"), {"name": "  Multi   Lingual "})
     assert set(Tag.objects.values_list("name", flat=True)) == {"dates", "multi lingual"}
     response = page_client.get(reverse("admin:features_tag_changelist"))

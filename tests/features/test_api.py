@@ -13,7 +13,8 @@ from experiments.services.folders import experiment_folder
 from features.models import Feature, Label
 from features.schemas import OrderingName
 from features.services.gallery import ORDERINGS
-from features.services.labels import LabelDraft, add_label, withdraw_label
+from features.services.labels import Author, LabelDraft, add_label, withdraw_label
+from latentlens.accounts.services import create_api_key
 from tests.features import synthetic_index as synthetic
 from tests.features.conftest import new_experiment
 from tests.features.synthetic_index import SyntheticIndex
@@ -59,7 +60,7 @@ def test_the_orderings_declared_are_the_orderings_there_are() -> None:
 
 
 def test_filters_narrow_the_list(api_client: Client, experiment: Experiment, weekday: Feature) -> None:
-    add_label(weekday.pk, LabelDraft("weekdays"), None)
+    add_label(weekday.pk, LabelDraft("weekdays"), Author())
     assert indices(api_client, experiment, min_density=0.1) == [synthetic.ALWAYS_ON, synthetic.TWICE]
     assert indices(api_client, experiment, max_density=0.0) == [synthetic.DEAD]
     assert indices(api_client, experiment, token=" MONDAY ") == [synthetic.WEEKDAY]
@@ -79,13 +80,13 @@ def test_a_list_takes_the_same_queries_for_any_number_of_features(
     api_client: Client, owner: User, experiment: Experiment, django_assert_num_queries: Any
 ) -> None:
     for feature in Feature.objects.all():
-        add_label(feature.pk, LabelDraft.of("x", tags=["one", "two"]), None)
+        add_label(feature.pk, LabelDraft.of("x", tags=["one", "two"]), Author())
     with django_assert_num_queries(5):
         assert len(indices(api_client, experiment)) == synthetic.FEATURES
 
 
 def test_one_feature_comes_with_its_evidence(api_client: Client, weekday: Feature) -> None:
-    add_label(weekday.pk, LabelDraft.of("weekdays", tags=["dates"]), None)
+    add_label(weekday.pk, LabelDraft.of("weekdays", tags=["dates"]), Author())
     feature = api_client.get(f"/api/features/{weekday.pk}").json()
     assert feature["label"] == "weekdays"
     assert feature["tags"] == ["dates"]
@@ -193,8 +194,8 @@ def test_what_does_not_exist_is_a_404(api_client: Client, weekday: Feature, key:
 
 
 def test_withdrawing_twice_is_a_404(api_client: Client, weekday: Feature) -> None:
-    label = add_label(weekday.pk, LabelDraft("x"), None)
-    withdraw_label(weekday.pk, label.pk)
+    label = add_label(weekday.pk, LabelDraft("x"), Author())
+    withdraw_label(weekday.pk, label.pk, Author())
     assert api_client.delete(f"/api/features/{weekday.pk}/labels/{label.pk}").status_code == 404
 
 
@@ -230,3 +231,37 @@ def test_a_missing_index_is_a_conflict_without_a_path(api_client: Client, weekda
     response = api_client.get(f"/api/features/{weekday.pk}/examples")
     assert response.status_code == 409
     assert str(data_dir) not in response.content.decode()
+
+
+def test_a_label_is_signed_with_the_key_and_a_stale_version_is_a_conflict(api_client: Client, weekday: Feature) -> None:
+    address = f"/api/features/{weekday.pk}/labels"
+    label = api_client.post(address, {"text": "weekdays"}, content_type="application/json").json()
+    one = f"{address}/{label['id']}"
+    edit = {"text": "days", "version": label["version"]}
+    assert api_client.put(one, edit, content_type="application/json").json()["version"] == 2
+    stale = api_client.put(one, edit | {"text": "mine"}, content_type="application/json")
+    assert stale.status_code == 409
+    assert "“days”" in stale.json()["error"]["message"]
+    history = api_client.get(f"{one}/history").json()["items"]
+    assert [row["text"] for row in history] == ["days", "weekdays"]
+    assert {row["who"] for row in history} == {label["author"]}
+
+
+def test_a_label_is_withdrawn_restored_and_chosen(api_client: Client, weekday: Feature) -> None:
+    address = f"/api/features/{weekday.pk}/labels"
+    first, second = (
+        api_client.post(address, {"text": text}, content_type="application/json").json()["id"] for text in ("a", "b")
+    )
+    assert api_client.post(f"{address}/{first}/choose").json()["is_current"] is True
+    api_client.delete(f"{address}/{first}")
+    assert api_client.get(f"{address}/{second}").json()["is_current"] is True
+    restored = api_client.post(f"{address}/{first}/restore").json()
+    assert (restored["text"], restored["is_current"]) == ("a", False)
+    assert api_client.post(f"{address}/{first}/restore").status_code == 404
+
+
+def test_an_author_with_a_key_of_one_s_own_is_named_with_it(client: Client, owner: User, weekday: Feature) -> None:
+    key = create_api_key(owner, "notebook")
+    address = f"/api/features/{weekday.pk}/labels"
+    added = client.post(address, {"text": "x"}, content_type="application/json", headers={"X-API-Key": key})
+    assert added.json()["author"] == "owner (notebook)"

@@ -12,7 +12,7 @@ from experiments.signals import experiment_finished
 from features.activation_index import ActivationIndex, IndexUnavailable
 from features.models import Feature
 from features.services import catalogue
-from features.services.labels import LabelDraft, add_label
+from features.services.labels import Author, LabelDraft, add_label
 from tests.features import synthetic_index as synthetic
 from tests.features.synthetic_index import SyntheticIndex
 
@@ -72,7 +72,7 @@ def test_only_the_most_frequent_features_enter_when_asked(harvested: Experiment,
 def test_importing_again_keeps_labelled_features_and_refreshes_the_rest(
     experiment: Experiment, weekday: Feature, settings: Any
 ) -> None:
-    label = add_label(weekday.pk, LabelDraft("weekdays"), None)
+    label = add_label(weekday.pk, LabelDraft("weekdays"), Author())
     Feature.objects.update(density=0.5)
     settings.MAX_FEATURES = 1
     catalogue.import_catalogue(experiment.pk)

@@ -13,7 +13,7 @@ from django.urls import reverse
 from experiments.models import Experiment
 from experiments.services.folders import experiment_folder
 from features.models import Feature, Label
-from features.services.labels import LabelDraft, add_label, withdraw_label
+from features.services.labels import Author, LabelDraft, add_label, edit_label, withdraw_label
 from tests.features import synthetic_index as synthetic
 
 HTMX = {"HX-Request": "true"}
@@ -46,7 +46,7 @@ def test_the_facts_say_what_they_were_counted_on(page_client: Client, weekday: F
 
 def test_the_evidence_is_there(page_client: Client, weekday: Feature) -> None:
     neighbour = feature_at(1)
-    add_label(neighbour.pk, LabelDraft("line ends"), None)
+    add_label(neighbour.pk, LabelDraft("line ends"), Author())
     html = html_of(page_client, weekday)
     assert "+1.50" in html  # promoted
     assert "-2.50" in html  # suppressed
@@ -119,7 +119,7 @@ def test_the_page_takes_at_most_eight_queries(
 ) -> None:
     for index in range(5):
         for _ in range(4):
-            add_label(feature_at(index).pk, LabelDraft.of("x", tags=["one", "two"]), None)
+            add_label(feature_at(index).pk, LabelDraft.of("x", tags=["one", "two"]), Author())
     with django_assert_max_num_queries(8):
         html_of(page_client, weekday)
 
@@ -127,7 +127,7 @@ def test_the_page_takes_at_most_eight_queries(
 def test_markup_is_text_everywhere(page_client: Client, experiment: Experiment) -> None:
     nasty = "<script>alert(2)</script>"
     markup = feature_at(synthetic.MARKUP)
-    add_label(markup.pk, LabelDraft.of(nasty, nasty, [nasty]), None)
+    add_label(markup.pk, LabelDraft.of(nasty, nasty, [nasty]), Author())
     html = html_of(page_client, markup)
     assert "<script>alert" not in html
     assert html.count("&lt;script&gt;alert(2)") >= 4
@@ -139,7 +139,7 @@ def test_a_label_is_added_by_a_plain_form(page_client: Client, owner: User, week
     response = page_client.post(address("add-label", weekday), content)
     assert response.headers["Location"] == weekday.get_absolute_url()
     label = Label.objects.get()
-    assert (label.text, label.note, label.confidence, label.author) == ("days", "first\nsecond", 0.8, owner)
+    assert (label.text, label.note, label.confidence, label.user) == ("days", "first\nsecond", 0.8, owner)
     assert [tag.name for tag in label.tags.all()] == ["dates", "time"]
     html = html_of(page_client, weekday)
     assert re.search(r"<h1>.*days.*</h1>", html)
@@ -155,7 +155,7 @@ def test_with_htmx_labels_and_title_change_in_place(page_client: Client, weekday
 
 
 def test_a_label_is_edited_and_withdrawn(page_client: Client, weekday: Feature) -> None:
-    label = add_label(weekday.pk, LabelDraft.of("days", "why", ["dates"], 0.25), None)
+    label = add_label(weekday.pk, LabelDraft.of("days", "why", ["dates"], 0.25), Author())
     html = html_of(page_client, weekday)
     for value in ('value="days"', 'value="dates"', 'value="0.25"', "why"):
         assert value in html
@@ -181,7 +181,7 @@ def test_a_refused_label_keeps_what_was_typed(page_client: Client, weekday: Feat
 
 
 def test_a_refused_edit_opens_its_own_form(page_client: Client, weekday: Feature) -> None:
-    label = add_label(weekday.pk, LabelDraft("days"), None)
+    label = add_label(weekday.pk, LabelDraft("days"), Author())
     response = page_client.post(address("edit-label", weekday, label.pk), {"text": "x", "confidence": "2"})
     assert response.status_code == 422
     html = response.content.decode()
@@ -191,8 +191,8 @@ def test_a_refused_edit_opens_its_own_form(page_client: Client, weekday: Feature
 
 
 def test_editing_what_somebody_withdrew_keeps_the_text_for_a_new_label(page_client: Client, weekday: Feature) -> None:
-    label = add_label(weekday.pk, LabelDraft("days"), None)
-    withdraw_label(weekday.pk, label.pk)
+    label = add_label(weekday.pk, LabelDraft("days"), Author())
+    withdraw_label(weekday.pk, label.pk, Author())
     response = page_client.post(address("edit-label", weekday, label.pk), {"text": "my long thought"})
     assert response.status_code == 422
     html = response.content.decode()
@@ -201,7 +201,7 @@ def test_editing_what_somebody_withdrew_keeps_the_text_for_a_new_label(page_clie
 
 
 def test_withdrawing_twice_shows_what_is_left(page_client: Client, weekday: Feature) -> None:
-    label = add_label(weekday.pk, LabelDraft("days"), None)
+    label = add_label(weekday.pk, LabelDraft("days"), Author())
     for _ in range(2):
         response = page_client.post(address("withdraw-label", weekday, label.pk), follow=True)
         assert "Nobody has said yet" in response.content.decode()
@@ -221,3 +221,39 @@ def test_what_does_not_exist_is_not_found(page_client: Client, weekday: Feature)
         assert page_client.get(base).status_code == 404
         assert page_client.get(f"{base}examples/", headers=HTMX).status_code == 404
         assert page_client.post(f"{base}labels/", {"text": "x"}).status_code == 404
+
+
+@pytest.mark.parametrize("headers", [{}, HTMX])
+def test_a_stale_edit_shows_the_other_s_text_and_keeps_one_s_own(
+    page_client: Client, weekday: Feature, headers: dict[str, str]
+) -> None:
+    label = add_label(weekday.pk, LabelDraft("days"), Author())
+    typed = {"text": "my own words", "version": label.version}
+    edit_label(weekday.pk, label.pk, LabelDraft("their words"), Author.machine("import"))
+    response = page_client.post(address("edit-label", weekday, label.pk), typed, headers=headers)
+    html = response.content.decode()
+    assert response.status_code == 422
+    assert "import changed this label to “their words”" in html
+    assert 'value="my own words"' in html
+    assert 'name="version" value="2"' in html
+    label.refresh_from_db()
+    assert label.text == "their words"
+    page_client.post(address("edit-label", weekday, label.pk), typed | {"version": "2"}, headers=headers)
+    label.refresh_from_db()
+    assert label.text == "my own words"
+
+
+def test_a_withdrawn_label_is_restored_and_its_history_is_read(page_client: Client, weekday: Feature) -> None:
+    label = add_label(weekday.pk, LabelDraft("days"), Author())
+    other = add_label(weekday.pk, LabelDraft("dates"), Author())
+    page_client.post(address("withdraw-label", weekday, label.pk))
+    assert "1 withdrawn" in html_of(page_client, weekday)
+    page_client.post(address("restore-label", weekday, label.pk))
+    assert "withdrawn" not in html_of(page_client, weekday)
+    page_client.post(address("choose-label", weekday, label.pk))
+    assert re.search(r"<h1>.*days", html_of(page_client, weekday))
+    history = address("label-history", weekday, label.pk)
+    for headers in ({}, HTMX):
+        html = page_client.get(history, headers=headers).content.decode()
+        assert html.index("chosen as current") < html.index("restored") < html.index("withdrawn") < html.index("added")
+    assert page_client.get(address("label-history", feature_at(1), other.pk)).status_code == 404

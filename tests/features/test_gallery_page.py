@@ -12,7 +12,7 @@ from django.urls import reverse
 from experiments.models import Experiment
 from features import views
 from features.models import Feature
-from features.services.labels import LabelDraft, add_label
+from features.services.labels import Author, LabelDraft, add_label
 from tests.features import synthetic_index as synthetic
 from tests.features.conftest import new_experiment
 
@@ -36,7 +36,7 @@ def cards(html: str) -> list[int]:
 def test_a_card_shows_label_tags_tokens_density_and_heat(
     page_client: Client, experiment: Experiment, weekday: Feature
 ) -> None:
-    add_label(weekday.pk, LabelDraft.of("days of the week", tags=["dates"]), None)
+    add_label(weekday.pk, LabelDraft.of("days of the week", tags=["dates"]), Author())
     html = html_of(page_client, experiment, token="monday")
     assert cards(html) == [synthetic.WEEKDAY]
     for shown in ("days of the week", "dates", "·Monday", "6.67 %", "max 12.0", "Day of the week", "heat-7"):
@@ -96,7 +96,7 @@ def test_a_page_restored_from_history_is_a_whole_page(page_client: Client, exper
 def test_the_address_is_the_state_of_the_filter(
     page_client: Client, experiment: Experiment, weekday: Feature, state: dict[str, str], expected: list[int]
 ) -> None:
-    add_label(weekday.pk, LabelDraft("x"), None)
+    add_label(weekday.pk, LabelDraft("x"), Author())
     html = html_of(page_client, experiment, **state)
     assert cards(html) == expected
     for value in state.values():
@@ -139,7 +139,7 @@ def test_markup_is_text_everywhere(page_client: Client, experiment: Experiment) 
     nasty = "<script>alert(2)</script>"
     Experiment.objects.filter(pk=experiment.pk).update(name=nasty)
     markup = Feature.objects.get(index=synthetic.MARKUP)
-    add_label(markup.pk, LabelDraft.of(nasty, nasty, [nasty]), None)
+    add_label(markup.pk, LabelDraft.of(nasty, nasty, [nasty]), Author())
     html = html_of(page_client, experiment, token="<script>alert(1)</script>")
     assert "<script>alert" not in html
     assert "&lt;script&gt;alert(2)&lt;/script&gt;" in html
@@ -150,7 +150,7 @@ def test_the_gallery_takes_at_most_eight_queries(
     page_client: Client, experiment: Experiment, django_assert_max_num_queries: Any
 ) -> None:
     for feature in Feature.objects.all():
-        add_label(feature.pk, LabelDraft.of("x", tags=["one", "two"]), None)
+        add_label(feature.pk, LabelDraft.of("x", tags=["one", "two"]), Author())
     with django_assert_max_num_queries(8):
         html_of(page_client, experiment, labelled="true", token="noon")
 
