@@ -9,12 +9,11 @@ from typing import Self
 
 from django.db import Error
 
-from experiments.progress import Journal
+from experiments.progress import SECONDS_BETWEEN_RENEWALS, Journal
 from experiments.services.leases import LeaseLost, renew
 from latentlens.lib.fork_guard import database_work
 from latentlens.lib.logs import get_logger
 
-SECONDS_BETWEEN_RENEWALS = 5.0
 # An engine that says nothing for this long hangs; its lease is left to run out, so that another worker may try.
 SILENCE_PATIENCE = 15 * 60.0
 _log = get_logger(__name__)

@@ -150,8 +150,14 @@ class Experiment(models.Model):
 
     @property
     def is_held(self) -> bool:
-        """A worker holds the lease and may be writing."""
-        return self.status == self.Status.RUNNING and self.lease_until is not None and self.lease_until > timezone.now()
+        """Somebody holds the lease and may be writing: a worker, or whoever evaluates a finished experiment again."""
+        return self.lease_until is not None and self.lease_until > timezone.now()
+
+    @property
+    def holder(self) -> str:
+        """Who holds the lease, or held it last, in words; empty when nobody does."""
+        host, _, process = self.owner.rpartition(":")[0].rpartition(":")
+        return f"process {process} on {host}" if host else self.owner
 
     @property
     def has_features(self) -> bool:

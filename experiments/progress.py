@@ -23,6 +23,7 @@ from experiments.services.leases import LeaseLost, Orders, renew
 from experiments.services.queue import announce
 
 SECONDS_BETWEEN_WRITES = 0.25
+SECONDS_BETWEEN_RENEWALS = 5.0
 _STAGES = list(Experiment.Stage)
 
 
@@ -59,6 +60,13 @@ class Journal:
             self._changes |= changes_by(record)
         must_not_be_lost = isinstance(record, Checkpointed | StageFinished | ModelLoaded)
         if must_not_be_lost or time.monotonic() - self.saved_at >= SECONDS_BETWEEN_WRITES:
+            self.save()
+
+    def keep_lease(self) -> None:
+        """Renews the lease when that is due, for work whose records are not for this row."""
+        if self.lease_lost:
+            raise LeaseLost
+        if time.monotonic() - self.saved_at >= SECONDS_BETWEEN_RENEWALS:
             self.save()
 
     def save(self) -> None:

@@ -100,6 +100,8 @@ def delete_experiment(experiment_id: int) -> None:
         experiment = Experiment.objects.select_for_update().filter(pk=experiment_id).first()
         if experiment is None:
             raise NotFound(f"There is no experiment {experiment_id}.")
+        if experiment.is_held and experiment.status == Status.FINISHED:
+            raise Conflict(f"This experiment is being evaluated again ({experiment.holder}): delete it after that.")
         if experiment.is_held:
             raise Conflict("A running experiment cannot be deleted: cancel it first.")
         experiment.delete()

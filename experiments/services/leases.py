@@ -33,6 +33,8 @@ MESSAGE_PATIENCE = timedelta(seconds=30)
 Status = Experiment.Status
 # What an experiment that is trained beside others may be in.
 UNTRAINED = ("", Experiment.Stage.CAPTURE, Experiment.Stage.TRAINING)
+# What an experiment may be in while somebody holds its lease: finished where it is evaluated again.
+HELD = (Status.RUNNING, Status.FINISHED)
 _log = get_logger(__name__)
 
 
@@ -74,6 +76,24 @@ def claim_with_its_sweep(experiment_id: int, owner: str, statuses: Iterable[str]
     return list(Experiment.objects.filter(owner=owner).order_by("pk").values_list("pk", flat=True))
 
 
+def claim_finished(experiment_id: int, owner: str) -> bool:
+    """Makes `owner` the only one who may measure a finished experiment again; False when it is not to be had.
+
+    It stays finished, so that people go on reading it, and when `owner` dies the lease runs out and nothing is lost.
+    """
+    free = Q(lease_until=None) | Q(lease_until__lt=timezone.now())
+    finished = Experiment.objects.filter(free, pk=experiment_id, status=Status.FINISHED)
+    return bool(finished.update(owner=owner, lease_until=timezone.now() + LEASE))
+
+
+def release_finished(experiment_id: int, owner: str, **changes: Any) -> None:
+    """Ends the lease that `claim_finished` gave, and writes `changes` with it. Raises LeaseLost."""
+    held = Experiment.objects.filter(pk=experiment_id, owner=owner, status=Status.FINISHED)
+    if not held.update(owner="", lease_until=None, sequence=F("sequence") + 1, **changes):
+        raise LeaseLost
+    announce(experiment_id)
+
+
 def _to_be_had(statuses: Iterable[str]) -> Q:
     now = timezone.now()
     abandoned = Q(status=Status.RUNNING, lease_until__lt=now, attempts__lt=MAX_ATTEMPTS, pause_requested=False)
@@ -101,7 +121,7 @@ def renew(experiment_id: int, owner: str, *, events: int = 0, **changes: Any) ->
     Call it inside the transaction that also writes what the events are. Raises LeaseLost.
     """
     with transaction.atomic():
-        changed = Experiment.objects.filter(pk=experiment_id, owner=owner, status=Status.RUNNING).update(
+        changed = Experiment.objects.filter(pk=experiment_id, owner=owner, status__in=HELD).update(
             lease_until=timezone.now() + LEASE, sequence=F("sequence") + events, **changes
         )
         if not changed:

@@ -112,6 +112,39 @@ def test_concluding_needs_the_lease(make_experiment: Make) -> None:
     assert experiment.lease_until is None
 
 
+def test_a_finished_experiment_is_held_by_one_and_stays_finished(make_experiment: Make, enqueued: list[int]) -> None:
+    experiment = make_experiment(Status.FINISHED)
+    assert leases.claim_finished(experiment.pk, "host:7:a")
+    assert not leases.claim_finished(experiment.pk, "b")
+    assert not leases.claim(experiment.pk, "b", [Status.QUEUED, Status.PAUSED])
+    leases.renew(experiment.pk, "host:7:a")
+    experiment.refresh_from_db()
+    assert (experiment.status, experiment.is_held, experiment.holder) == (Status.FINISHED, True, "process 7 on host")
+    with pytest.raises(LeaseLost):
+        leases.release_finished(experiment.pk, "b", quality={"l0": 1})
+    leases.release_finished(experiment.pk, "host:7:a", quality={"l0": 2})
+    experiment.refresh_from_db()
+    assert (experiment.quality, experiment.is_held, experiment.owner) == ({"l0": 2}, False, "")
+
+
+def test_an_evaluation_that_died_leaves_the_experiment_finished(make_experiment: Make, enqueued: list[int]) -> None:
+    experiment = make_experiment(Status.FINISHED)
+    leases.claim_finished(experiment.pk, "the dead")
+    Experiment.objects.update(lease_until=timezone.now() + PAST)
+    leases.reconcile()
+    experiment.refresh_from_db()
+    assert experiment.status == Status.FINISHED
+    assert enqueued == []
+    assert leases.claim_finished(experiment.pk, "b")
+    with pytest.raises(LeaseLost):
+        leases.renew(experiment.pk, "the dead")
+
+
+@pytest.mark.parametrize("status", [Status.QUEUED, Status.PAUSED, Status.FAILED, Status.CANCELLED])
+def test_what_has_not_finished_is_not_evaluated_again(make_experiment: Make, status: str) -> None:
+    assert not leases.claim_finished(make_experiment(status).pk, "a")
+
+
 def test_the_reconciler_queues_an_abandoned_experiment_again(make_experiment: Make, enqueued: list[int]) -> None:
     experiment = abandon(make_experiment())
     leases.reconcile()
