@@ -75,7 +75,7 @@ def recipe_for(config: ExperimentConfig, tokenizer: TextTokenizer, corpus_path: 
         packing=config.packing,
         chat=corpus.chat_template,
         deduplicate=corpus.deduplicate,
-        training_tokens=max(training.tokens, config.harvest_tokens),
+        training_tokens=max(training.tokens, config.harvested_tokens),
         held_out_tokens=max(1, config.evaluation_tokens, _threshold_tokens(config)),
         held_out_share=training.held_out_share,
     )

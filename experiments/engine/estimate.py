@@ -23,7 +23,7 @@ PROGRAM_BYTES = 700_000_000  # python, torch and transformers themselves
 FIRING_WITHOUT_K = 100  # what coefficients of ReLU and Gated SAEs are usually tuned to
 LOGITS_TOKENS = 1_024  # tokens whose logits are held at once during evaluation
 ACTIVATION_BYTES_IN_MEMORY = 80  # one activation while it is sorted
-ACTIVATION_BYTES_ON_DISK = 8 + 16  # one activation in the Parquet index, and while it waits to be sorted
+ACTIVATION_BYTES_ON_DISK = 8 + 8  # one activation in the Parquet index, and while it waits to be sorted
 NUMBERS_PER_FEATURE = {"batchtopk": 1, "matryoshka": 1, "jumprelu": 1, "gated": 2}  # beside rows and encoder bias
 BATCH_MATRICES = {"relu": 6, "gated": 8}  # [tokens, features] held at once: at first these fire nearly everywhere
 TOKEN_BYTES_ON_DISK = 12  # one token in the window cache and the Parquet index
@@ -99,7 +99,7 @@ def _memory(config: ExperimentConfig, card: ModelCard) -> list[EstimateLine]:
     batch = config.training.batch_tokens
     places = 2 if config.sae.is_transcoder else 1
     matrices = BATCH_MATRICES.get(config.sae.architecture, 2)
-    sorted_at_once = min(ACTIVATIONS_AT_ONCE, config.harvest_tokens * _firing(config))
+    sorted_at_once = min(ACTIVATIONS_AT_ONCE, config.harvested_tokens * _firing(config))
     return [
         EstimateLine("Program", PROGRAM_BYTES, unit, "Python and its libraries."),
         EstimateLine("Language model", _model_bytes(config, card), unit, "The model's weights."),
@@ -136,7 +136,7 @@ def _model_bytes(config: ExperimentConfig, card: ModelCard) -> int:
 def _disk(config: ExperimentConfig, card: ModelCard) -> list[EstimateLine]:
     unit: Literal["bytes on disk"] = "bytes on disk"
     weights = sae_parameters(config.sae, card.width) * FLOAT
-    tokens = config.training.tokens + config.harvest_tokens
+    tokens = config.training.tokens + config.harvested_tokens
     return [
         EstimateLine("Weights", weights, unit, "The finished SAE."),
         EstimateLine("Checkpoints", 2 * 3 * weights, unit, "Two kept while it trains: weights and Adam's two moments."),
@@ -144,9 +144,9 @@ def _disk(config: ExperimentConfig, card: ModelCard) -> list[EstimateLine]:
         EstimateLine("Tokens", tokens * TOKEN_BYTES_ON_DISK, unit, "The text as token windows."),
         EstimateLine(
             "Activations",
-            config.harvest_tokens * _firing(config) * ACTIVATION_BYTES_ON_DISK,
+            config.harvested_tokens * _firing(config) * ACTIVATION_BYTES_ON_DISK,
             unit,
-            f"Every activation of {config.harvest_tokens:,} tokens, sorted and while they wait to be sorted.",
+            f"Every activation of {config.harvested_tokens:,} tokens, sorted and while they wait to be sorted.",
         ),
     ]
 
@@ -161,7 +161,7 @@ def _kept_states(config: ExperimentConfig, card: ModelCard) -> list[EstimateLine
 
 
 def _time(config: ExperimentConfig, card: ModelCard, cores: int) -> list[EstimateLine]:
-    training, evaluation, harvest = config.training.tokens, config.evaluation_tokens, config.harvest_tokens
+    training, evaluation, harvest = config.training.tokens, config.evaluation_tokens, config.harvested_tokens
     predicted = min(config.splice_tokens, evaluation)
     read = _forward_seconds(card, share=(config.layer + 1) / card.layers) / cores
     read_whole = _forward_seconds(card, share=1.0) / cores

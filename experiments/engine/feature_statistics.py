@@ -21,9 +21,10 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class HarvestedText:
-    """The harvested tokens: the id at every position, how many of them the SAE read, and each token's text."""
+    """The harvested tokens: id and document at every position, how many the SAE read, and each token's text."""
 
     token_at: NDArray[np.int32]
+    document_at: NDArray[np.int32]
     tokens_read: int
     occurrences: NDArray[np.int64]  # of every token id, among the tokens read
     texts: Sequence[str]
@@ -32,10 +33,11 @@ class HarvestedText:
 def summarise(found: SortedActivations, text: HarvestedText) -> Iterator[dict[str, Any]]:
     """A summary of every feature of the range, in order, also of those that never fire."""
     starts = found.starts()
-    top_tokens = _top_tokens(found, text)
+    top_tokens, documents = _top_tokens(found, text), _documents(found, text)
     for number, feature in enumerate(range(found.first, found.stop)):
         activations = found.activations[starts[number] : starts[number + 1]]
-        yield _numbers(feature, activations, text.tokens_read) | {"top_tokens": top_tokens[number]}
+        numbers = _numbers(feature, activations, text.tokens_read)
+        yield numbers | {"documents": documents[number], "top_tokens": top_tokens[number]}
 
 
 def _numbers(feature: int, falling: Floats, tokens_read: int) -> dict[str, Any]:
@@ -77,6 +79,14 @@ def quantiles(rising: Floats) -> list[dict[str, float]]:
     above = np.minimum(below + 1, len(rising) - 1)
     values = rising[below] + (places - below) * (rising[above] - rising[below])
     return [{"share": share, "activation": float(value)} for share, value in zip(QUANTILES, values, strict=True)]
+
+
+def _documents(found: SortedActivations, text: HarvestedText) -> list[int]:
+    """In how many documents each feature of the range fires."""
+    local = found.features.astype(np.int64) - found.first
+    pairs = np.unique(local << 32 | text.document_at[found.positions])
+    counts: list[int] = np.bincount(pairs >> 32, minlength=found.stop - found.first).tolist()
+    return counts
 
 
 def _top_tokens(found: SortedActivations, text: HarvestedText) -> list[list[dict[str, Any]]]:

@@ -13,11 +13,30 @@ from numpy.typing import NDArray
 
 from experiments.engine.windows import NO_DOCUMENT, Windows
 
-# Row groups are what a reader can skip: small enough that one feature's examples cost milliseconds.
-ROWS_IN_GROUP = 2**16
+# Row groups are what a reader can skip: small enough that one feature's examples cost milliseconds, and so large that
+# reading where they lie costs little.
+ROWS_IN_GROUP = 2**17
+
+# How columns are written, where Parquet's dictionary is not best: numbers that are equal, count on or are spread evenly
+# as differences; floats byte by byte, so that the upper bytes, which change little in a sorted stretch, are compressed.
+_ENCODINGS = {
+    "feature": "DELTA_BINARY_PACKED",
+    "position": "DELTA_BINARY_PACKED",
+    "window": "DELTA_BINARY_PACKED",
+    "document": "DELTA_BINARY_PACKED",
+    "activation": "BYTE_STREAM_SPLIT",
+}
 
 ACTIVATIONS = pa.schema([("feature", pa.int32()), ("position", pa.int64()), ("activation", pa.float32())])
-TOKENS = pa.schema([("position", pa.int64()), ("window", pa.int32()), ("document", pa.int32()), ("token", pa.int32())])
+TOKENS = pa.schema(
+    [
+        ("position", pa.int64()),
+        ("window", pa.int32()),
+        ("document", pa.int32()),
+        ("token", pa.int32()),
+        ("read", pa.bool_()),
+    ]
+)
 DOCUMENTS = pa.schema([("document", pa.int32()), ("start", pa.int64()), ("tokens", pa.int32()), ("kind", pa.string())])
 
 _TOKEN_LOGIT = pa.struct([("token", pa.int32()), ("text", pa.string()), ("logit", pa.float32())])
@@ -38,6 +57,7 @@ FEATURES = pa.schema(
         ("index", pa.int32()),
         ("tokens", pa.int64()),
         ("firings", pa.int64()),
+        ("documents", pa.int64()),
         ("density", pa.float64()),
         ("max_activation", pa.float32()),
         ("mean_activation", pa.float32()),
@@ -57,7 +77,15 @@ class TableWriter:
 
     def __init__(self, path: Path, schema: pa.Schema) -> None:
         self._schema = schema
-        self._writer = pq.ParquetWriter(path, schema, compression="zstd", compression_level=1, use_dictionary=False)
+        encodings = {name: encoding for name, encoding in _ENCODINGS.items() if name in schema.names}
+        self._writer = pq.ParquetWriter(
+            path,
+            schema,
+            compression="zstd",
+            compression_level=1,
+            use_dictionary=[name for name in schema.names if name not in encodings],
+            column_encoding=encodings,
+        )
 
     def __enter__(self) -> TableWriter:
         return self
@@ -74,8 +102,11 @@ class TableWriter:
         self._writer.write_table(pa.Table.from_pylist(list(rows), schema=self._schema), row_group_size=ROWS_IN_GROUP)
 
 
-def write_tokens(windows: Windows, path: Path) -> None:
-    """Every token of the windows, special ones and padding too; `position` counts on through all windows."""
+def write_tokens(windows: Windows, read: NDArray[np.bool_], path: Path) -> None:
+    """Every token of the windows, special ones and padding too; `position` counts on through all windows.
+
+    `read` says of every position whether the SAE has read it.
+    """
     count, context_length = windows.tokens.shape
     at_once = max(1, ROWS_IN_GROUP // context_length)
     with TableWriter(path, TOKENS) as table:
@@ -83,7 +114,7 @@ def write_tokens(windows: Windows, path: Path) -> None:
             part = windows[start : start + at_once]
             positions = np.arange(start * context_length, (start + len(part)) * context_length)
             numbers = np.repeat(np.arange(start, start + len(part), dtype=np.int32), context_length)
-            table.add_columns(positions, numbers, part.documents.ravel(), part.tokens.ravel())
+            table.add_columns(positions, numbers, part.documents.ravel(), part.tokens.ravel(), read[positions])
 
 
 def write_documents(windows: Windows, kinds: Sequence[str], path: Path) -> None:

@@ -109,7 +109,7 @@ class _Pipeline:
         yield StageFinished("evaluation", quality)
 
     def _harvest(self, model: LanguageModel, sae: Sae, windows: WindowSet) -> Iterator[Record]:
-        harvested = yield from harvest(model, sae, windows, self._config.harvest_tokens, self._folder)
+        harvested = yield from harvest(model, sae, windows, self._config.harvested_tokens, self._folder)
         yield StageFinished("harvest", harvested)
 
 

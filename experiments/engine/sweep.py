@@ -210,5 +210,5 @@ def _refuse_unlike(configs: Sequence[ExperimentConfig]) -> None:
 def _stream(config: ExperimentConfig) -> tuple[object, ...]:
     training = config.training
     cut = (config.context_length, config.packing, config.order_seed, training.segment_tokens, training.batch_tokens)
-    sizes = (training.tokens, training.held_out_share, config.evaluation_tokens, config.harvest_tokens)
+    sizes = (training.tokens, training.held_out_share, config.evaluation_tokens, config.harvested_tokens)
     return (config.model, config.corpus, *cut, *sizes)

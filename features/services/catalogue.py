@@ -78,7 +78,7 @@ def _columns(row: Mapping[str, Any], best: ExamplePage) -> dict[str, Any]:
         "index": row["index"],
         "tokens": row["tokens"],
         "firings": row["firings"],
-        "documents": best.total,
+        "documents": row["documents"],
         "density": row["density"],
         "max_activation": row["max_activation"],
         "mean_activation": row["mean_activation"],

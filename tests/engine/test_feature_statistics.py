@@ -28,51 +28,90 @@ def activations() -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.floa
     return features, positions, random.integers(1, 40, 3_000).astype(np.float32) / 7
 
 
-def spilled(folder: Path, columns: tuple[NDArray, ...], expected: int) -> list[SortedActivations]:  # type: ignore[type-arg]
-    with ActivationSpill(folder, FEATURES, expected) as spill:
-        for start in range(0, len(columns[0]), 250):
-            spill.add(*(column[start : start + 250] for column in columns))
-        return [spill.sorted_range(number) for number in range(len(spill))]
+def spilled(folder: Path, columns: tuple[NDArray, ...]) -> list[SortedActivations]:  # type: ignore[type-arg]
+    """The activations given in batches of 50 tokens, with a window for each token."""
+    features, positions, values = columns
+    spill = ActivationSpill(folder, FEATURES)
+    for start in range(spill.stop, TOKENS, 50):
+        here = (positions >= start) & (positions < start + 50)
+        read = np.arange(start, start + 50)
+        spill.add(read, features[here], positions[here] - start, values[here], start + 50)
+    spill.finish_part()
+    assert len(spill) == len(values)
+    return [spill.sorted_range(*found) for found in spill.ranges()]
 
 
 @pytest.mark.parametrize("at_once", [100, 1_000, 10**6])
-def test_activations_come_back_sorted_whatever_the_number_of_ranges(
+@pytest.mark.parametrize("part_tokens", [50, 170, 10**6])
+def test_activations_come_back_sorted_whatever_the_number_of_parts_and_ranges(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    activations: tuple[NDArray, ...],
-    at_once: int,  # type: ignore[type-arg]
+    activations: tuple[NDArray, ...],  # type: ignore[type-arg]
+    at_once: int,
+    part_tokens: int,
 ) -> None:
     monkeypatch.setattr(activation_spill, "ACTIVATIONS_AT_ONCE", at_once)
-    parts = spilled(tmp_path, activations, expected=len(activations[0]))
+    monkeypatch.setattr(activation_spill, "PART_TOKENS", part_tokens)
+    ranges = spilled(tmp_path, activations)
     features, positions, values = activations
     order = np.lexsort((np.arange(len(values)), -values, features))
-    assert np.concatenate([part.features for part in parts]).tolist() == features[order].tolist()
-    assert np.concatenate([part.positions for part in parts]).tolist() == positions[order].tolist()
-    assert np.concatenate([part.activations for part in parts]).tolist() == values[order].tolist()
-    assert (parts[0].first, parts[-1].stop) == (0, FEATURES)
-    assert list(tmp_path.iterdir()) == []
+    assert np.concatenate([part.features for part in ranges]).tolist() == features[order].tolist()
+    assert np.concatenate([part.positions for part in ranges]).tolist() == positions[order].tolist()
+    assert np.concatenate([part.activations for part in ranges]).tolist() == values[order].tolist()
+    assert [part.first for part in ranges[1:]] == [part.stop for part in ranges[:-1]]
+    assert (ranges[0].first, ranges[-1].stop) == (0, FEATURES)
+    assert all(len(part.features) <= at_once for part in ranges if part.stop - part.first > 1)
 
 
-def test_ranges_keep_to_sixteen_bits_of_features(tmp_path: Path) -> None:
-    with ActivationSpill(tmp_path, n_features=200_000, expected_activations=10) as spill:
-        spill.add(np.array([199_999, 0, 70_000]), np.array([1, 2, 3]), np.ones(3, np.float32))
-        parts = [spill.sorted_range(number) for number in range(len(spill))]
-    assert max(part.stop - part.first for part in parts) <= 2**16
-    assert np.concatenate([part.features for part in parts]).tolist() == [0, 70_000, 199_999]
+def test_a_spill_goes_on_after_the_last_finished_part(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    activations: tuple[NDArray, ...],  # type: ignore[type-arg]
+) -> None:
+    monkeypatch.setattr(activation_spill, "PART_TOKENS", 100)
+    features, positions, values = activations
+    first = ActivationSpill(tmp_path, FEATURES)
+    for start in (0, 50, 100):
+        here = (positions >= start) & (positions < start + 50)
+        first.add(np.arange(start, start + 50), features[here], positions[here] - start, values[here], start + 50)
+    assert first.stop == 100  # what was added later is lost with the process
+    (tmp_path / "unfinished").mkdir()
+    whole = spilled(tmp_path, activations)
+    assert sum(len(part.features) for part in whole) == len(values)
+
+
+def test_a_range_has_as_many_features_as_fit_into_a_key(tmp_path: Path) -> None:
+    spill = ActivationSpill(tmp_path, n_features=10_000)
+    spill.add(np.array([1, 2, 3]), np.array([9_999, 0, 7_000]), np.arange(3), np.ones(3, np.float32), 1)
+    spill.finish_part()
+    parts = [spill.sorted_range(*found) for found in spill.ranges()]
+    assert max(part.stop - part.first for part in parts) <= 2**12
+    assert np.concatenate([part.features for part in parts]).tolist() == [0, 7_000, 9_999]
+    assert np.concatenate([part.positions for part in parts]).tolist() == [2, 3, 1]
+
+
+def test_text_without_a_single_activation_is_a_part_too(tmp_path: Path) -> None:
+    spill = ActivationSpill(tmp_path, n_features=3)
+    spill.add(np.array([4, 5]), np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32), 1)
+    spill.finish_part()
+    assert (spill.stop, len(spill), ActivationSpill(tmp_path, 3).parts[0].read.tolist()) == (1, 0, [4, 5])
+    assert len(spill.sorted_range(0, 3).features) == 0
 
 
 def test_summaries_count_every_activation(tmp_path: Path, activations: tuple[NDArray, ...]) -> None:  # type: ignore[type-arg]
     features, positions, values = activations
     token_at = np.random.default_rng(8).integers(0, 30, TOKENS).astype(np.int32)
     occurrences = np.bincount(token_at, minlength=30)
-    text = HarvestedText(token_at, TOKENS, occurrences, [f"t{number}" for number in range(30)])
-    rows = [row for part in spilled(tmp_path, activations, expected=1) for row in summarise(part, text)]
+    document_at = np.arange(TOKENS, dtype=np.int32) // 30
+    text = HarvestedText(token_at, document_at, TOKENS, occurrences, [f"t{number}" for number in range(30)])
+    rows = [row for part in spilled(tmp_path, activations) for row in summarise(part, text)]
 
     assert [row["index"] for row in rows] == list(range(FEATURES))
     for row in rows:
         own = values[features == row["index"]]
         tokens = Counter(token_at[positions[features == row["index"]]].tolist())
         assert (row["firings"], row["tokens"]) == (len(own), TOKENS)
+        assert row["documents"] == len(set(document_at[positions[features == row["index"]]].tolist()))
         assert row["density"] == len(own) / TOKENS
         assert row["max_activation"] == pytest.approx(own.max(initial=0))
         assert row["mean_activation"] == pytest.approx(own.mean() if len(own) else 0.0)
@@ -84,8 +123,8 @@ def test_summaries_count_every_activation(tmp_path: Path, activations: tuple[NDA
 
 
 def test_a_dead_feature_has_an_empty_summary(tmp_path: Path, activations: tuple[NDArray, ...]) -> None:  # type: ignore[type-arg]
-    text = HarvestedText(np.zeros(TOKENS, np.int32), TOKENS, np.array([TOKENS]), ["a"])
-    dead = [row for part in spilled(tmp_path, activations, 1) for row in summarise(part, text)][5]
+    text = HarvestedText(np.zeros(TOKENS, np.int32), np.zeros(TOKENS, np.int32), TOKENS, np.array([TOKENS]), ["a"])
+    dead = [row for part in spilled(tmp_path, activations) for row in summarise(part, text)][5]
     assert dead["firings"] == dead["density"] == dead["max_activation"] == dead["mean_activation"] == 0
     assert dead["histogram"] == {"edges": [], "counts": []}
     assert dead["quantiles"] == dead["top_tokens"] == []

@@ -20,7 +20,7 @@ import torch
 
 from experiments.engine import pipeline
 from experiments.engine.artifacts import ArtifactError, ExperimentFolder, sha256_of
-from experiments.engine.capture import Reading, capture_batches
+from experiments.engine.capture import BATCH_TOKENS, Reading, capture_batches
 from experiments.engine.compute_path import compute_path
 from experiments.engine.config import (
     ConfigError,
@@ -131,11 +131,12 @@ def test_the_index_agrees_with_encoding_the_text_again(
     count = len(tokens["position"]) // CONTEXT
     text = windows.training[:count]
     expected: dict[tuple[int, int], float] = {}
-    read = 0
+    read, positions = 0, []
     reading = Reading(Place(1, "resid_post"), norm_limit=sae.description.norm_limit)
     for (batch,) in capture_batches(model, text, [reading]):
         code = sae.encode(batch.states)
         read += len(batch.states)
+        positions += batch.positions.tolist()
         features, rows, activations = code.to_numpy()
         entries = zip(features.tolist(), batch.positions[rows].tolist(), activations.tolist(), strict=True)
         expected |= {(feature, position): activation for feature, position, activation in entries}
@@ -145,6 +146,7 @@ def test_the_index_agrees_with_encoding_the_text_again(
     assert rows == sorted(rows, key=lambda row: (row[0], -row[2], row[1]))
     assert tokens["token"] == text.tokens.ravel().tolist()
     assert tokens["window"] == np.repeat(np.arange(count), CONTEXT).tolist()
+    assert [place for place, was_read in enumerate(tokens["read"]) if was_read] == sorted(positions)
     values = records[-1].values  # type: ignore[union-attr]
     assert (values["tokens"], values["activations"], values["features"]) == (read, len(expected), 40)
     assert read >= 1_000 > read - 2 * CONTEXT
@@ -271,15 +273,64 @@ def test_closing_in_the_middle_of_the_harvest_leaves_no_half_index(workplace: Pa
     next(until_harvest)
     records.close()  # type: ignore[attr-defined]
     assert not ExperimentFolder(job.folder).index.exists()
+
+
+KILLED_HARVEST = """
+import sys
+from pathlib import Path
+from experiments.engine import activation_spill, capture, harvest, pipeline
+from experiments.engine.job import ResumePoint
+from experiments.engine.pace import Pace
+from tests.engine.test_pipeline import job_in
+activation_spill.PART_TOKENS, capture.BATCH_TOKENS["cpu"] = 200, 100
+Pace.due = property(lambda pace: True)
+for record in pipeline.run(job_in(Path(sys.argv[1]), Path(sys.argv[2])), ResumePoint("harvest")):
+    print(record, flush=True)
+"""
+
+
+def test_a_harvest_that_was_killed_goes_on_with_what_it_has_read(
+    workplace: Path,
+    tmp_path: Path,
+    finished: tuple[ExperimentFolder, list[Record]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(BATCH_TOKENS, "cpu", 100)  # so small in the killed process too: batches decide the last bits
+    job, whole = job_in(workplace, tmp_path / "killed"), job_in(workplace, tmp_path / "whole")
+    for folder in (job.folder, whole.folder):
+        shutil.copytree(finished[0].path, folder, ignore=shutil.ignore_patterns("index"))
+    list(pipeline.run(whole, ResumePoint("harvest")))
+    command = [sys.executable, "-c", KILLED_HARVEST, str(workplace), str(job.folder)]
+    root = Path(__file__).parents[2]
+    with subprocess.Popen(command, cwd=root, env=dict(os.environ), stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        told = [line for line in itertools.islice(process.stdout, 9) if "collecting" in line]
+        process.send_signal(signal.SIGKILL)
+    parts = sorted((job.folder / ".index-unfinished" / "parts").glob("part-*"))
+    assert process.returncode == -signal.SIGKILL
+    assert told
+    assert parts
+    assert not ExperimentFolder(job.folder).index.exists()
+    read: list[int] = []
+    monkeypatch.setattr(
+        "experiments.engine.harvest.capture_batches",
+        lambda *given: read.append(len(given[1])) or capture_batches(*given),
+    )
+    list(pipeline.run(job, ResumePoint("harvest")))
+    assert same_files(ExperimentFolder(job.folder), ExperimentFolder(whole.folder))
+    windows = pq.read_metadata(ExperimentFolder(job.folder).tokens).num_rows // CONTEXT
+    assert 0 < sum(read) < windows
     assert list(job.folder.glob(".index-*")) == []
 
 
-def test_what_a_killed_harvest_left_behind_is_cleared(
+def test_what_a_harvest_of_other_weights_left_behind_is_not_used(
     workplace: Path, tmp_path: Path, finished: tuple[ExperimentFolder, list[Record]]
 ) -> None:
     job = job_in(workplace, tmp_path / "copy")
     shutil.copytree(finished[0].path, job.folder)
-    (job.folder / ".index-old").mkdir()
+    part = job.folder / ".index-unfinished" / "parts" / "part-0-9999"
+    part.mkdir(parents=True)
+    (part.parents[1] / "harvest.json").write_text('{"weights": "others"}')
     list(pipeline.run(job, ResumePoint("harvest")))
     assert list(job.folder.glob(".index-*")) == []
     assert same_files(ExperimentFolder(job.folder), finished[0])

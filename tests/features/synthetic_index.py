@@ -119,6 +119,7 @@ def _tokens(index: SyntheticIndex, ids: dict[str, int]) -> pa.Table:
             "window": pa.array(windows, pa.int32()),
             "document": pa.array(documents, pa.int32()),
             "token": pa.array([ids[text] for text in texts], pa.int32()),
+            "read": pa.array([True] * len(texts)),
         }
     )
 
@@ -155,6 +156,7 @@ def _summary(index: SyntheticIndex, ids: dict[str, int], feature: int) -> dict[s
         "index": feature,
         "tokens": len(index.tokens),
         "firings": len(values),
+        "documents": len({index.tokens[place][2] for place in index.activations[feature]}),
         "density": len(values) / len(index.tokens),
         "max_activation": max(values, default=0.0),
         "mean_activation": sum(values) / len(values) if values else 0.0,

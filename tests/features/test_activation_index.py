@@ -119,7 +119,7 @@ def test_summaries_are_read_for_the_features_asked_for(index: ActivationIndex) -
 
 def test_missing_and_damaged_files_are_one_sentence_without_a_path(tmp_path: Path) -> None:
     folder = ExperimentFolder(tmp_path)
-    with pytest.raises(IndexUnavailable, match=r"^The activation index .* run the experiment again") as missing:
+    with pytest.raises(IndexUnavailable, match=r"^The activation index .* harvest it again") as missing:
         ActivationIndex(folder).examples(0)
     synthetic.write_index(folder)
     folder.activations.write_bytes(folder.activations.read_bytes()[:200])

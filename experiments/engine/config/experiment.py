@@ -20,11 +20,12 @@ from experiments.engine.config.choices import (
 )
 from experiments.engine.config.reading import read_config
 from experiments.engine.config.setting import setting
-from experiments.engine.config.sources import CorpusConfig, ModelConfig, Place
+from experiments.engine.config.sources import CorpusConfig, ModelConfig, Place, StartConfig
 
 GAO = "Gao et al. 2024, arXiv:2406.04093"
 BRICKEN = "Bricken et al. 2023, Towards Monosemanticity"
 LARGEST = 100_000_000_000
+MOST_HARVESTED = 10_000_000  # where nobody says how many
 
 
 @dataclass(frozen=True)
@@ -276,14 +277,6 @@ def default_batch_tokens(training_tokens: int) -> int:
 
 
 @dataclass(frozen=True)
-class StartConfig:
-    """The finished SAE that training starts from, instead of random weights: whose it is, and its weights' hash."""
-
-    experiment: int
-    weights_sha256: str
-
-
-@dataclass(frozen=True)
 class ExperimentConfig:
     """One experiment: model, layer, site, corpus, SAE and training; with the seed it determines the weights."""
 
@@ -362,10 +355,11 @@ class ExperimentConfig:
     variants: bool = setting(
         False, "Numbers of other tools", "Measures numbers as other tools define them, beside ours.", group="Evaluation"
     )
-    harvest_tokens: int = setting(
-        500_000,
+    harvest_tokens: int | None = setting(
+        None,
         "Harvest tokens",
         "Tokens of the training text whose activations are all kept for the catalogue.",
+        left_out="all of the training text, at most 10 million",
         unit="tokens",
         group="Evaluation",
         minimum=1,
@@ -381,6 +375,11 @@ class ExperimentConfig:
     def output_place(self) -> Place | None:
         """Where the hidden states are that a transcoder reconstructs; None for an autoencoder."""
         return None if self.sae.output_site is None else Place(self.layer, self.sae.output_site)
+
+    @property
+    def harvested_tokens(self) -> int:
+        """How many tokens are harvested, if the corpus has as many."""
+        return self.harvest_tokens or min(MOST_HARVESTED, self.training.tokens)
 
     @property
     def order_seed(self) -> int:

@@ -53,3 +53,11 @@ class CorpusConfig:
     streaming: bool = setting(
         True, "Streamed", "A hub data set is fetched as it is read; otherwise it is downloaded whole first, and kept."
     )
+
+
+@dataclass(frozen=True)
+class StartConfig:
+    """The finished SAE that training starts from, instead of random weights: whose it is, and its weights' hash."""
+
+    experiment: int
+    weights_sha256: str
