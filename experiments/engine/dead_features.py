@@ -30,12 +30,12 @@ class AuxiliaryResult(NamedTuple):
 
 
 def auxiliary_gradients(
-    architecture: Architecture, batch: Batch, code: SparseCode, residual: Tensor, weights: Weights, coefficient: float
+    architecture: Architecture, batch: Batch, code: SparseCode, residual: Tensor, weights: Weights, coefficient: Tensor
 ) -> AuxiliaryResult:
     """The gradients of coefficient * E|e - e^|^2, e the `residual` x - x^ [T, W'] as a constant.
 
     e^ = sum of the `code` of dead features without b_dec, which gets no gradient of its own (Gao et al. 2024,
-    arXiv:2406.04093, appendix A.2; the caller has divided the coefficient by E|e - E e|^2). As sparse as the code.
+    arXiv:2406.04093, appendix A.2; the caller has divided the coefficient [] by E|e - E e|^2). As sparse as the code.
     """
     miss = code.decode(weights.decoder).sub_(residual)
     error = miss * (2 * coefficient / batch.tokens)
@@ -50,7 +50,7 @@ def resample_(weights: Weights, dead: Tensor, inputs: Tensor, miss: Tensor, rand
     rows the same one (of a transcoder, which reads another space, that of the input), with a share of the mean length
     of the others; thresholds become the others' mean, all other numbers of a feature zero.
     """
-    squares = miss.square().sum(1).double().cpu().numpy()
+    squares = miss.square().sum(1).cpu().double().numpy()
     shares = squares / squares.sum() if squares.sum() > 0 else np.full(len(squares), 1 / len(squares))
     tokens = torch.from_numpy(random.choice(len(shares), size=len(dead), p=shares)).to(dead.device)
     alive = torch.ones(weights.n_features, dtype=torch.bool, device=dead.device)

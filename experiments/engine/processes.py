@@ -59,13 +59,13 @@ class Processes:
         distributed.all_gather(pieces, padded)
         return torch.cat([piece[: int(length)] for piece, length in zip(pieces, lengths, strict=True)])
 
-    def spread(self, rows: Tensor, tokens: int) -> float:
+    def spread(self, rows: Tensor, tokens: int) -> Tensor:
         """E|e - E e|^2 over the rows e [T, W] of all processes, `tokens` in all."""
         total = rows.sum(0)
         self.sum_(total)
         squares = (rows - total / tokens).square().sum()
         self.sum_(squares)
-        return float(squares) / tokens
+        return squares / tokens
 
 
 ALONE = Processes()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -48,6 +49,17 @@ class StepOutcome:
     explained_variance: float
     l0: float
     resampled: int
+
+
+class _Seen(NamedTuple):
+    """What the host reads of a step: fields of its StepOutcome."""
+
+    loss: float
+    penalty: float
+    auxiliary_loss: float
+    gradient_norm: float
+    explained_variance: float
+    l0: float
 
 
 def initial_weights(sae: SaeConfig, statistics: InputStatistics, seed: int) -> Weights:
@@ -111,10 +123,13 @@ class Trainer:
         self._sae, self._config, self._seed = sae, config, seed
         self._aux_k = config.aux_k or max(1, weights.decoder.shape[1] // 2)
         self._pre_activations = torch.empty(0, device=weights.decoder.device)
+        self._may_have_dead = True
 
     def join(self, processes: Processes) -> None:
         """Shares the batches with `processes` from now on; all go on from the weights that the first has."""
         self.processes = processes
+        if processes.count == 1:
+            return
         for weight in self.weights.present().values():
             processes.take_first_(weight)
         scales = torch.tensor([self.scales.input, self.scales.output], dtype=torch.float64)
@@ -145,26 +160,23 @@ class Trainer:
             self.parts, self._pre_activations = 2, torch.empty(0, device=inputs.device)
             code, auxiliary = self._select(batch)
         result = self.architecture.step(batch, code, self.weights)
-        loss, penalty, fired, variance = self._sums(batch, result)
-        self._refuse_divergence(loss)
-
-        auxiliary_loss = 0.0
-        if auxiliary is not None:
-            auxiliary_loss = self._add_auxiliary(result, batch, auxiliary)
+        sums = self._sums(batch, result)
+        auxiliary_loss = sums.new_zeros(()) if auxiliary is None else self._add_auxiliary(result, batch, auxiliary)
         gradients = self._settled(result)
         kernels.remove_parallel_part(gradients.decoder, self.weights.decoder)
-        gradient_norm = kernels.clip_(gradients, self._config.clip_norm)
-        self._refuse_divergence(gradient_norm, largest=math.inf)
+        seen = self._read(sums, auxiliary_loss, kernels.joint_norm(gradients), batch.tokens)
+        self._refuse_divergence(seen.loss)
+        self._refuse_divergence(seen.gradient_norm, largest=math.inf)
 
+        kernels.clip_(gradients, seen.gradient_norm, self._config.clip_norm)
         learning_rate = scheduled_learning_rate(self._config, self._sae.n_features, self.step)
         self.adam.update(gradients, learning_rate)
-        self.architecture.adjust(self.weights, fired)
+        self.architecture.adjust(self.weights, seen.l0)
         self._record_firing(result.code, batch.tokens)
-        self.last_l0 = fired
+        self.last_l0 = seen.l0
         resampled = self._resample_if_due(batch, result)
         self.step += 1
-        explained = 1 - loss / variance if variance > 0 else 0.0
-        return StepOutcome(loss, penalty, auxiliary_loss, gradient_norm, learning_rate, explained, fired, resampled)
+        return StepOutcome(**seen._asdict(), learning_rate=learning_rate, resampled=resampled)
 
     def _batch(self, inputs: Tensor, targets: Tensor) -> Batch:
         """The scaled tokens of this process."""
@@ -176,7 +188,8 @@ class Trainer:
         """Encode and select: the code of the step, and that of the dead features which explain what it misses."""
         parts = torch.chunk(batch.inputs, self.parts)
         pre = self._pre(parts[0])
-        cutoff, candidates = 0.0, self.architecture.candidates(pre, batch.tokens)
+        cutoff: Tensor | float = 0.0
+        candidates = self.architecture.candidates(pre, batch.tokens)
         if candidates is not None:
             others = [self.architecture.candidates(self._pre(part), batch.tokens) for part in parts[1:]]
             found = torch.cat([candidates, *(values for values in others if values is not None)])
@@ -202,38 +215,48 @@ class Trainer:
         return self.tokens_since_fired >= self._config.dead_after
 
     def _dead_to_revive(self) -> Tensor | None:
-        if self.architecture.revival != "auxiliary loss" or self._config.aux_k_coefficient == 0:
+        is_wanted = self.architecture.revival == "auxiliary loss" and self._config.aux_k_coefficient != 0
+        if not is_wanted or not self._may_have_dead:
             return None
         dead = self._dead().nonzero().squeeze(1)
         return dead if len(dead) else None
 
-    def _sums(self, batch: Batch, result: StepResult) -> tuple[float, float, float, float]:
-        """Over all tokens of the step: mean squared error, mean penalty, mean L0, and the variance of the targets."""
-        squares = torch.stack(
+    def _sums(self, batch: Batch, result: StepResult) -> Tensor:
+        """Over all tokens of the step: sums of squared error, penalty, L0 and squared targets; square of their mean."""
+        sums = torch.stack(
             [
                 result.miss.square().sum(),
-                torch.as_tensor(result.penalty * batch.tokens, device=result.miss.device),
+                result.penalty * batch.tokens,
                 result.code.firings().sum().to(result.miss.dtype),
                 batch.targets.square().sum(),
             ]
         )
-        self.processes.sum_(squares)
+        self.processes.sum_(sums)
         total = batch.targets.sum(0)
         self.processes.sum_(total)
-        loss, penalty, fired, square = (float(number) / batch.tokens for number in squares)
-        return loss, penalty, fired, square - float((total / batch.tokens).square().sum())
+        return torch.cat([sums, (total / batch.tokens).square().sum()[None]])
 
-    def _add_auxiliary(self, result: StepResult, batch: Batch, code: kernels.SparseCode) -> float:
+    def _read(self, sums: Tensor, auxiliary_loss: Tensor, gradient_norm: Tensor, tokens: int) -> _Seen:
+        """What the host has to know of a step, in one transfer: on a GPU each one waits for all that was asked for."""
+        # After the next `tokens` some feature may be dead; as long as none can be, nobody need ask which are.
+        may_have_dead = (self.tokens_since_fired >= self._config.dead_after - tokens).any()
+        numbers = torch.stack([auxiliary_loss, gradient_norm, may_have_dead.to(sums.dtype)])
+        read: list[float] = torch.cat([sums, numbers]).tolist()
+        loss, penalty, l0, square = (number / tokens for number in read[:4])
+        square_of_mean, auxiliary, norm, self._may_have_dead = *read[4:7], bool(read[7])
+        variance = square - square_of_mean
+        return _Seen(loss, penalty, auxiliary, norm, 1 - loss / variance if variance > 0 else 0.0, l0)
+
+    def _add_auxiliary(self, result: StepResult, batch: Batch, code: kernels.SparseCode) -> Tensor:
         spread = self.processes.spread(result.miss, batch.tokens)
-        if not spread > 0:
-            return 0.0
-        coefficient = self._config.aux_k_coefficient / spread
+        per_spread = torch.where(spread > 0, 1 / spread, 0.0)  # nothing is left to explain where all misses are alike
+        coefficient = self._config.aux_k_coefficient * per_spread
         found = auxiliary_gradients(self.architecture, batch, code, -result.miss, self.weights, coefficient)
         for name in ("encoder", "encoder_bias", "decoder"):
             getattr(result.gradients, name).add_(getattr(found.gradients, name))
         squares = found.miss.square().sum()
         self.processes.sum_(squares)
-        return float(squares) / batch.tokens / spread
+        return squares / batch.tokens * per_spread
 
     def _settled(self, result: StepResult) -> Weights:
         for gradient in result.gradients.present().values():
@@ -246,7 +269,7 @@ class Trainer:
         fired = code.firings()
         self.processes.sum_(fired)
         self.tokens_since_fired += tokens
-        self.tokens_since_fired[fired > 0] = 0
+        self.tokens_since_fired.masked_fill_(fired > 0, 0)
 
     def _resample_if_due(self, batch: Batch, result: StepResult) -> int:
         every = round(self._config.resample_share * self._config.steps)

@@ -39,7 +39,7 @@ class StepResult(NamedTuple):
     gradients: Weights
     miss: Tensor  # reconstruction - target [T, W']
     code: Code  # what fires
-    penalty: float  # what the architecture adds to the squared error, its share of these tokens
+    penalty: Tensor  # [] what the architecture adds to the squared error, its share of these tokens
     sparsity: Tensor | None = None  # [N] d E|f|_0 / d threshold, which has no price yet
 
 
@@ -69,14 +69,14 @@ class Architecture(ABC):
         """What fires, token by token, once training is over: [T, N] -> code. Never depends on other tokens."""
 
     @abstractmethod
-    def select(self, pre: Tensor, weights: Weights, cutoff: float) -> Code:
+    def select(self, pre: Tensor, weights: Weights, cutoff: Tensor | float) -> Code:
         """The entries that take part in a training step: [T, N] -> code."""
 
     def candidates(self, pre: Tensor, tokens: int) -> Tensor | None:
         """The values among which the cutoff of a step of `tokens` tokens is found; None where each decides alone."""
         return None
 
-    def cutoff(self, candidates: Tensor, tokens: int) -> float:
+    def cutoff(self, candidates: Tensor, tokens: int) -> Tensor | float:
         """The cutoff of a step, from the candidates of all its parts."""
         raise NotImplementedError("only an architecture with candidates has a cutoff")
 
@@ -84,8 +84,8 @@ class Architecture(ABC):
         """Loss E|x - x^|^2 over the code: its gradients. Architectures with other losses have steps of their own."""
         miss = self.reconstruct(batch.inputs, code, weights).sub_(batch.targets)
         error = miss * (2 / batch.tokens)  # d loss / d reconstruction
-        pulls = code.pulls(weights.decoder, error)
-        return StepResult(self.gradients(batch, code, pulls, error, weights), miss, code, 0.0)
+        pulls = code.pulls(weights.decoder, error).mul_(code.activations > 0)
+        return StepResult(self.gradients(batch, code, pulls, error, weights), miss, code, miss.new_zeros(()))
 
     def reconstruct(self, inputs: Tensor, code: Code, weights: Weights) -> Tensor:
         """f W_dec + b_dec, and W_skip x where there is a skip connection: [T, W']."""

@@ -26,19 +26,19 @@ class BatchTopK(Architecture):
             raise ValueError("the threshold of this SAE has not been fitted yet")
         return kernels.keep_above(pre, weights.threshold)
 
-    def select(self, pre: Tensor, weights: Weights, cutoff: float) -> SparseCode:
+    def select(self, pre: Tensor, weights: Weights, cutoff: Tensor | float) -> SparseCode:
         return kernels.keep_above(pre, cutoff)
 
     def candidates(self, pre: Tensor, tokens: int) -> Tensor:
         return kernels.largest_values(pre, self.sae.k * tokens)
 
-    def cutoff(self, candidates: Tensor, tokens: int) -> float:
+    def cutoff(self, candidates: Tensor, tokens: int) -> Tensor | float:
         """Just below the last activation that is kept; equal ones are kept together."""
         wanted = self.sae.k * tokens
         if len(candidates) == 0:
             return 0.0
         last = candidates.sort(descending=True).values[: min(wanted, len(candidates))][-1]
-        return float(torch.nextafter(last, torch.zeros_like(last)))
+        return torch.nextafter(last, torch.zeros_like(last))
 
     def scores(self, pre: Tensor, weights: Weights) -> Tensor:
         return pre

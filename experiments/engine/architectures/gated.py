@@ -30,7 +30,7 @@ class Gated(Architecture):
         code = kernels.keep_above(pre, 0.0)
         return code.with_activations(_magnitudes(code, weights).relu_()).firing()
 
-    def select(self, pre: Tensor, weights: Weights, cutoff: float) -> Code:
+    def select(self, pre: Tensor, weights: Weights, cutoff: Tensor | float) -> Code:
         return kernels.keep_all_above_zero(pre)
 
     def step(self, batch: Batch, code: Code, weights: Weights) -> StepResult:
@@ -44,7 +44,7 @@ class Gated(Architecture):
         magnitude_pulls = code.pulls(weights.decoder, error).mul_(code.activations > 0)
         gate_pulls = gate.taking_part(gate.pulls(weights.decoder, gate_error).add_(price))
         gradients = self._gradients(batch, code, (magnitude_pulls, gate_pulls), error, weights)
-        penalty = price * float(gate.activations.sum()) + float(gate_miss.square().sum()) / batch.tokens
+        penalty = price * gate.activations.sum() + gate_miss.square().sum() / batch.tokens
         return StepResult(gradients, miss, code, penalty)
 
     def _gradients(

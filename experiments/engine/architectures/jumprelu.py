@@ -33,7 +33,7 @@ class JumpReLU(Architecture):
 
     def __init__(self, sae: SaeConfig) -> None:
         super().__init__(sae)
-        self._common = 0.0  # mean log threshold before the optimiser's step
+        self._common: Tensor | None = None  # mean log threshold before the optimiser's step
 
     def extra_weights(self, pre: Tensor) -> Mapping[str, Tensor]:
         """All thresholds where k features fire on the first tokens, on average."""
@@ -44,7 +44,7 @@ class JumpReLU(Architecture):
     def features_of(self, pre: Tensor, weights: Weights) -> SparseCode:
         return kernels.keep_above(pre, _thresholds(weights))
 
-    def select(self, pre: Tensor, weights: Weights, cutoff: float) -> SparseCode:
+    def select(self, pre: Tensor, weights: Weights, cutoff: Tensor | float) -> SparseCode:
         """Whatever fires, and what the kernel sees just below; the activations are pre-activations."""
         return kernels.keep_above(pre, (_thresholds(weights) - self.sae.bandwidth / 2).clamp_min_(0.0))
 
@@ -59,7 +59,8 @@ class JumpReLU(Architecture):
         near = ((pre - thresholds).abs() < self.sae.bandwidth / 2).to(pre.dtype) / self.sae.bandwidth
         of_error = -code.total_by_feature(near * pulls * thresholds)
         of_l0 = -code.total_by_feature(near) / batch.tokens
-        return StepResult(gradients._replace(threshold=of_error), miss, code, 0.0, sparsity=of_l0)
+        gradients = gradients._replace(threshold=of_error)
+        return StepResult(gradients, miss, code, miss.new_zeros(()), sparsity=of_l0)
 
     def settled(self, result: StepResult, weights: Weights) -> Weights:
         """With the c >= 0 at which error and sparsity balance for a common factor of all thresholds."""
@@ -67,7 +68,7 @@ class JumpReLU(Architecture):
         assert of_error is not None, "each step says both"
         assert of_l0 is not None, "each step says both"
         thresholds = _thresholds(weights)
-        self._common = float(thresholds.log().mean())
+        self._common = thresholds.log().mean()
         balance = -(thresholds * of_error).sum() / (thresholds * of_l0).sum().clamp_max(-1e-12)
         return result.gradients._replace(threshold=of_error + balance.clamp_min_(0.0) * of_l0)
 
@@ -75,10 +76,11 @@ class JumpReLU(Architecture):
         """The optimiser has shared out the thresholds; how large they are in common is the controller's to say."""
         super().adjust(weights, l0)
         thresholds = _thresholds(weights).clamp_min_(SMALLEST_THRESHOLD)
-        moved = float(thresholds.log().mean()) - self._common
+        assert self._common is not None, "the gradients of this step have been settled"
+        moved = thresholds.log().mean() - self._common
         distance = math.log(max(l0, 0.1) / self.sae.k)
         wanted = CONTROLLER_GAIN * max(-CONTROLLER_LIMIT, min(CONTROLLER_LIMIT, distance))
-        thresholds.mul_(math.exp(wanted - moved)).clamp_min_(SMALLEST_THRESHOLD)
+        thresholds.mul_((wanted - moved).exp_()).clamp_min_(SMALLEST_THRESHOLD)
 
     def scores(self, pre: Tensor, weights: Weights) -> Tensor:
         return pre / _thresholds(weights)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
 
 from experiments.engine.architectures.architecture import Batch, StepResult
 from experiments.engine.architectures.batchtopk import BatchTopK
+from experiments.engine.config import SaeConfig
 from experiments.engine.kernels import Code, SparseCode, Weights
 
 # Of the features, for each group; the loss of a prefix is that of the groups up to it.
@@ -18,6 +18,10 @@ class Matryoshka(BatchTopK):
 
     f is that of BatchTopK over all features; the prefixes m end after 1/32, 3/32, 7/32, 15/32 and all of them.
     """
+
+    def __init__(self, sae: SaeConfig) -> None:
+        super().__init__(sae)
+        self._starts = torch.tensor(prefixes(sae.n_features)[:-1])  # of each group but the first
 
     def step(self, batch: Batch, code: Code, weights: Weights) -> StepResult:
         """A step is that of a BatchTopK on one copy of the tokens per group: an entry lives in its group's copy.
@@ -35,21 +39,17 @@ class Matryoshka(BatchTopK):
         copied = Batch(batch.inputs.repeat(groups, 1), batch.targets, batch.tokens)
         gradients = self.gradients(copied, copies, pulls, reaching.flatten(0, 1), weights)
         gradients.decoder_bias.add_(errors.sum((0, 1)) - reaching.sum((0, 1)))  # b_dec is in every prefix once
-        penalty = float(misses[:-1].square().sum()) / batch.tokens
+        penalty = misses[:-1].square().sum() / batch.tokens
         return StepResult(gradients, misses[-1], code, penalty)
 
     def _one_copy_per_group(self, code: SparseCode) -> SparseCode:
         """The code over groups x tokens: the entries of the first group token by token, then those of the next."""
-        groups = torch.bucketize(code.features, self._bounds(code.features.device), right=True)
+        groups = torch.bucketize(code.features, self._starts.to(code.features.device), right=True)
         rows = groups * len(code) + code.tokens
         order = torch.argsort(rows, stable=True)
         bounds = torch.arange(len(GROUP_SHARES) * len(code) + 1, device=rows.device)
         starts = torch.searchsorted(rows[order], bounds)
         return SparseCode(code.features[order], code.activations[order], starts, code.n_features)
-
-    def _bounds(self, device: torch.device) -> Tensor:
-        """Where each group but the first begins."""
-        return torch.tensor(prefixes(self.sae.n_features)[:-1], device=device)
 
 
 def prefixes(n_features: int) -> tuple[int, ...]:

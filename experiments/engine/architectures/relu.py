@@ -22,7 +22,7 @@ class ReLU(Architecture):
     def features_of(self, pre: Tensor, weights: Weights) -> SparseCode:
         return kernels.keep_above(pre, 0.0)
 
-    def select(self, pre: Tensor, weights: Weights, cutoff: float) -> Code:
+    def select(self, pre: Tensor, weights: Weights, cutoff: Tensor | float) -> Code:
         return kernels.keep_all_above_zero(pre)
 
     def step(self, batch: Batch, code: Code, weights: Weights) -> StepResult:
@@ -30,5 +30,5 @@ class ReLU(Architecture):
         error = miss * (2 / batch.tokens)
         price = self.sae.sparsity_coefficient / batch.tokens
         pulls = code.taking_part(code.pulls(weights.decoder, error).add_(price))
-        penalty = price * float(code.activations.sum())
+        penalty = price * code.activations.sum()
         return StepResult(self.gradients(batch, code, pulls, error, weights), miss, code, penalty)

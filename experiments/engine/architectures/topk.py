@@ -13,7 +13,7 @@ class TopK(Architecture):
     """f = TopK(ReLU((x - b_dec) W_enc^T + b_enc)), x^ = f W_dec + b_dec (Gao et al. 2024, arXiv:2406.04093)."""
 
     def features_of(self, pre: Tensor, weights: Weights) -> SparseCode:
-        return kernels.keep_largest_per_token(pre, self.sae.k)
+        return kernels.keep_largest_per_token(pre, self.sae.k).firing()
 
-    def select(self, pre: Tensor, weights: Weights, cutoff: float) -> SparseCode:
+    def select(self, pre: Tensor, weights: Weights, cutoff: Tensor | float) -> SparseCode:
         return kernels.keep_largest_per_token(pre, self.sae.k)

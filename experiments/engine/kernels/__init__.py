@@ -7,7 +7,7 @@ Shapes: T tokens, W width of a hidden state, N features, E entries of a code.
 """
 
 from experiments.engine.kernels.codes import Code, DenseCode, SparseCode, concatenated
-from experiments.engine.kernels.optimiser import Adam, clip_, normalise_rows_, remove_parallel_part
+from experiments.engine.kernels.optimiser import Adam, clip_, joint_norm, normalise_rows_, remove_parallel_part
 from experiments.engine.kernels.selection import (
     keep_above,
     keep_all_above_zero,
@@ -26,6 +26,7 @@ __all__ = [
     "Weights",
     "clip_",
     "concatenated",
+    "joint_norm",
     "keep_above",
     "keep_all_above_zero",
     "keep_largest_per_token",

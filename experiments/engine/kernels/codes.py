@@ -30,7 +30,9 @@ class SparseCode:
     @cached_property
     def tokens(self) -> Tensor:
         """The token of every entry: [E]."""
-        return torch.arange(len(self), device=self.starts.device).repeat_interleave(self.starts.diff())
+        return torch.arange(len(self), device=self.starts.device).repeat_interleave(
+            self.starts.diff(), output_size=len(self.features)
+        )
 
     def __len__(self) -> int:
         """The number of tokens."""
@@ -91,7 +93,8 @@ class SparseCode:
 
     def firings(self) -> Tensor:
         """On how many tokens each feature fires: [N] int64."""
-        return torch.bincount(self.features[self.activations > 0], minlength=self.n_features)
+        counts = torch.zeros(self.n_features, dtype=torch.int64, device=self.features.device)
+        return counts.scatter_add_(0, self.features, (self.activations > 0).long())
 
     def to_numpy(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
         """Feature, token and activation of every entry, token after token."""

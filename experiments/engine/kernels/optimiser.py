@@ -13,14 +13,18 @@ def remove_parallel_part(gradient: Tensor, decoder: Tensor) -> None:
     gradient.sub_(decoder * (gradient * decoder).sum(1, keepdim=True))
 
 
-def clip_(gradients: Weights, largest_norm: float) -> float:
-    """Scales all gradients down, in place, so that their joint norm is at most `largest_norm`; returns the old norm."""
-    present = gradients.present().values()
-    norm = float(torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(gradient) for gradient in present])))
+def joint_norm(gradients: Weights) -> Tensor:
+    """The norm of all gradients together, where they are: a number that the host has not waited for."""
+    norms = [torch.linalg.vector_norm(gradient) for gradient in gradients.present().values()]
+    joint: Tensor = torch.linalg.vector_norm(torch.stack(norms))
+    return joint
+
+
+def clip_(gradients: Weights, norm: float, largest_norm: float) -> None:
+    """Scales all gradients, whose joint norm is `norm`, down in place so that it is at most `largest_norm`."""
     if norm > largest_norm:
-        for gradient in present:
+        for gradient in gradients.present().values():
             gradient.mul_(largest_norm / norm)
-    return norm
 
 
 def normalise_rows_(decoder: Tensor) -> None:

@@ -25,15 +25,18 @@ def pre_activations(inputs: Tensor, encoder: Tensor, bias: Tensor, out: Tensor |
 
 
 def keep_largest_per_token(pre: Tensor, k: int) -> SparseCode:
-    """ReLU of the k largest pre-activations [T, N] of every token; those that are not positive do not take part."""
+    """ReLU of the k largest pre-activations [T, N] of every token; those that are not positive do not fire.
+
+    They stay as entries of activation 0, so that the host need not wait to learn how many fire.
+    """
     values, features = torch.topk(pre, k, dim=1, sorted=False)
     starts = torch.arange(len(pre) + 1, device=pre.device) * k
-    return SparseCode(features.flatten(), values.relu_().flatten(), starts, pre.shape[1]).firing()
+    return SparseCode(features.flatten(), values.relu_().flatten(), starts, pre.shape[1])
 
 
 def keep_largest_per_token_of(pre: Tensor, chosen: Tensor, k: int) -> SparseCode:
-    """The same among the `chosen` features [D] only."""
-    code = keep_largest_per_token(pre[:, chosen], min(k, len(chosen)))
+    """The same among the `chosen` features [D] only, and only those that fire."""
+    code = keep_largest_per_token(pre[:, chosen], min(k, len(chosen))).firing()
     return SparseCode(chosen[code.features], code.activations, code.starts, pre.shape[1])
 
 
@@ -60,8 +63,8 @@ def largest_values(pre: Tensor, count: int) -> Tensor:
     """
     sample = pre.flatten()[::SAMPLE_STRIDE]
     wanted = min(len(sample), 2 * count // SAMPLE_STRIDE + 16)
-    guess = max(float(sample.kthvalue(len(sample) - wanted + 1).values), 0.0)
+    guess = sample.kthvalue(len(sample) - wanted + 1).values.clamp_min_(0.0)
     found = pre[pre > guess]
-    if len(found) < count and guess > 0:
+    if len(found) < count and bool(guess > 0):
         found = pre[pre > 0]
     return found.sort(descending=True).values[:count]
