@@ -10,11 +10,11 @@ from django.http import QueryDict
 
 from experiments.engine.config import ARCHITECTURES, SITES
 from experiments.engine.estimate import Estimate
+from experiments.engine.machine import memory_bytes
 from experiments.engine.model_card import ModelCard
 from experiments.forms import FROM_HUB, UPLOAD, ExplorerForm
 from experiments.models import Corpus, Experiment, TokenPreview
 from experiments.services import corpora
-from experiments.services.compute import memory_bytes
 from experiments.services.configurations import configure, known_card
 from experiments.services.estimates import estimate_of
 from experiments.services.experiments import create_experiment

@@ -12,13 +12,13 @@ from django.conf import settings
 
 from experiments.engine.config import ExperimentConfig
 from experiments.engine.job import Job, ResumePoint
+from experiments.engine.machine import cpu_threads, resolve_device
 from experiments.engine.records import Checkpointed, Record, StageFinished
 from experiments.failures import explain
 from experiments.hub_descriptions import check_hub_model
 from experiments.lease_keeper import LeaseKeeper
 from experiments.models import Experiment
 from experiments.progress import Journal
-from experiments.services.compute import cpu_threads, resolve_device
 from experiments.services.folders import cache_folder, corpus_path, experiment_folder
 from experiments.services.language_models import model_path
 from experiments.services.leases import LeaseLost, claim_with_its_sweep, conclude, give_back, new_owner

@@ -49,6 +49,7 @@ SAE_HIDDEN_DIM = _environment.integer("SAE_HIDDEN_DIM", default=4096, minimum=2,
 SPARSITY_COEFFICIENT = _environment.number("SPARSITY_COEFFICIENT", default=0.01, minimum=0.0, maximum=1000.0)
 MAX_FEATURES = _environment.integer("MAX_FEATURES", default=0, minimum=0, maximum=1_048_576)
 CACHE_QUOTA_GB = _environment.number("CACHE_QUOTA_GB", default=20.0, minimum=0.0, maximum=1_000_000.0)
+TRAINING_NICENESS = _environment.integer("TRAINING_NICENESS", default=10, minimum=0, maximum=19)
 
 SETTING_PROBLEMS = _environment.problems
 
@@ -56,6 +57,10 @@ SETTING_PROBLEMS = _environment.problems
 os.environ.setdefault("HF_HOME", str(HF_CACHE_DIR))
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+# As does torch: its threads sleep instead of spinning where they wait for each other, because a processor that is
+# shared is then not there for the one that is waited for; and tensors lie on huge pages.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
 # --- Django -----------------------------------------------------------------------------------------------------------
 INSTALLED_APPS = [

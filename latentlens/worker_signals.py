@@ -2,6 +2,9 @@
 
 Celery answers SIGTERM by waiting for its tasks. Training takes hours, so the parent passes the signal on to its pool
 children, where it sets `latentlens.lib.shutdown`: the runner saves a checkpoint, gives its lease back and returns.
+
+A child has one task, which computes for hours: it steps back behind the processes that answer people, and keeps its
+memory until it ends.
 """
 
 from __future__ import annotations
@@ -13,8 +16,10 @@ from typing import Any
 
 from billiard.process import active_children
 from celery import signals
+from django.conf import settings
 
 from latentlens.lib import shutdown
+from latentlens.lib.large_blocks import keep_large_blocks
 
 _parent_pid = 0
 
@@ -39,13 +44,15 @@ def _tell_children(**_: Any) -> None:
 
 
 @signals.task_prerun.connect
-def _listen_in_child(**_: Any) -> None:
+def _prepare_child(**_: Any) -> None:
     """Only in a forked child: with the solo pool this process is the parent, and SIGTERM is Celery's.
 
     Before each task, because the pool resets the signals of a new child after the last hook that a child has.
     """
     if os.getpid() != _parent_pid:
         signal.signal(signal.SIGTERM, _note_request)
+        keep_large_blocks()
+        os.setpriority(os.PRIO_PROCESS, 0, max(os.getpriority(os.PRIO_PROCESS, 0), settings.TRAINING_NICENESS))
 
 
 def _note_request(_number: int, _frame: FrameType | None) -> None:

@@ -6,8 +6,8 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Generic, Protocol, TypeVar
 
+from experiments.engine.machine import memory_bytes
 from experiments.models import Experiment
-from experiments.services.compute import memory_bytes
 from latentlens.lib.logs import get_logger
 
 _log = get_logger(__name__)

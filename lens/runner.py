@@ -11,9 +11,9 @@ from django.db.models import F
 from django.utils import timezone
 
 from experiments.engine.config import ExperimentConfig
+from experiments.engine.machine import cpu_threads, resolve_device
 from experiments.failures import is_out_of_memory
 from experiments.models import Experiment
-from experiments.services.compute import cpu_threads, resolve_device
 from experiments.services.folders import experiment_folder
 from experiments.services.language_models import model_path
 from latentlens.lib.logs import experiment_log, get_logger
@@ -91,9 +91,9 @@ def _sentence(error: Exception) -> str:
 @cache
 def _resident() -> ResidentLenses[PromptLens]:
     """The lenses of this process; the first call also tells torch how many threads it may use."""
-    import torch
+    from experiments.engine import devices  # noqa: PLC0415
 
-    torch.set_num_threads(cpu_threads())
+    devices.prepare(resolve_device(settings.DEVICE), cpu_threads())
     return ResidentLenses(_load, memory_budget())
 
 

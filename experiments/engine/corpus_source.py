@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
 
+import torch
 from torch import Tensor
 
 from experiments.engine.cached_segments import CachedSegments
@@ -13,6 +14,7 @@ from experiments.engine.config import ExperimentConfig
 from experiments.engine.language_model import LanguageModel
 from experiments.engine.segments import cut_into_segments
 from experiments.engine.windows import Windows
+from experiments.engine.work_ahead import SideStream, WorkAhead
 
 
 class CorpusCapture:
@@ -21,7 +23,8 @@ class CorpusCapture:
     Holds one segment; asking for the one it holds reads nothing again. Readings that are alike share its memory. A
     reading without a norm limit gets that of the first segment that is captured, for all that follow. What of `config`
     counts is how the text is cut: context length, segment length and seed. With `cached`, what the cache holds is not
-    captured again.
+    captured again. With `overlaps`, `capture_ahead` begins with a segment while the one that is held is in use, so that
+    there are two; close the capture to end that.
     """
 
     def __init__(
@@ -31,6 +34,8 @@ class CorpusCapture:
         windows: Windows,
         readings: Sequence[Reading],
         cached: CachedSegments | None = None,
+        *,
+        overlaps: bool = False,
     ) -> None:
         self._model, self._windows, self._cached = model, windows, cached
         tokens = config.training.segment_tokens
@@ -39,6 +44,8 @@ class CorpusCapture:
         self._of_source = [self._readings.index(reading) for reading in readings]
         self._captured: tuple[HiddenStates, ...] | None = None
         self._captured_segment: int | None = None
+        self._overlaps, self._stream = overlaps, SideStream(model.device)
+        self._ahead: tuple[int, WorkAhead[tuple[HiddenStates, ...]]] | None = None
 
     @property
     def segments(self) -> int:
@@ -57,12 +64,39 @@ class CorpusCapture:
         if segment == self._captured_segment:
             return
         self._captured = self._captured_segment = None  # makes room before the next one is filled
-        self._captured = yield from self._found(segment)
+        self._captured = yield from self._awaited(segment)
         self._captured_segment = segment
         self._readings = [
             replace(reading, norm_limit=found.norm_limit)
             for reading, found in zip(self._readings, self._captured, strict=True)
         ]
+
+    def capture_ahead(self, segment: int) -> None:
+        """Begins to capture the segment that is wanted next, where that overlaps with the use of the one held."""
+        if not self._overlaps or segment == self._captured_segment:
+            return
+        self.close()
+        self._ahead = segment, WorkAhead(self._found(segment), self._stream)
+
+    def close(self) -> None:
+        """Ends what is captured ahead; no thread is left."""
+        if self._ahead is not None:
+            self._ahead[1].stop()
+            self._ahead = None
+
+    def _awaited(self, segment: int) -> Generator[int, None, tuple[HiddenStates, ...]]:
+        """The segment that is captured ahead; one that is not is captured now."""
+        if self._ahead is not None and self._ahead[0] == segment:
+            try:
+                found = yield from self._ahead[1].finished()
+                self._stream.hand_over(tensor for states in found for tensor in (states.states, *states.further))
+                return found
+            except torch.OutOfMemoryError:
+                self._overlaps = False  # there is no room for two segments: from now on one after the other
+            finally:
+                self.close()
+        self.close()
+        return (yield from self._found(segment))
 
     def _found(self, segment: int) -> Generator[int, None, tuple[HiddenStates, ...]]:
         """The segment for every reading: from the cache, or else captured, and kept there where there is room."""
@@ -127,3 +161,7 @@ class CorpusSource:
     def capture(self, segment: int) -> Iterator[int]:
         """Captures a segment; yields the tokens read so far."""
         yield from self._capture.capture(segment)
+
+    def capture_ahead(self, segment: int) -> None:
+        """Begins to capture the segment that is wanted next, where that overlaps with the use of the one held."""
+        self._capture.capture_ahead(segment)

@@ -109,7 +109,8 @@ def _memory(config: ExperimentConfig, card: ModelCard) -> list[EstimateLine]:
             2 * places * min(config.training.segment_tokens, config.training.tokens) * card.width * FLOAT,
             unit,
             f"{config.training.segment_tokens:,} hidden states of {card.width:,} numbers at {places} "
-            f"{'place' if places == 1 else 'places'}, captured at a time, and once a shuffled copy of them.",
+            f"{'place' if places == 1 else 'places'}, held twice: at first beside a shuffled copy, on a GPU then "
+            "beside the next ones, which are captured while these are trained on.",
         ),
         EstimateLine(
             "Batch",

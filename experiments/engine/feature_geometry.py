@@ -19,7 +19,7 @@ def geometry_quality(weights: Weights) -> dict[str, float | None]:
     same_width = weights.encoder.shape == weights.decoder.shape
     between = functional.cosine_similarity(weights.encoder, weights.decoder) if same_width else None
     return {
-        "encoder_decoder_cosine": None if between is None else float(between.double().mean()),
+        "encoder_decoder_cosine": None if between is None else float(between.cpu().double().mean()),
         "decoder_coherence": coherence(weights.decoder),
         "encoder_coherence": coherence(weights.encoder),
     }
@@ -37,5 +37,5 @@ def coherence(directions: Tensor) -> float:
     for rows in torch.split(sample, max(1, COSINES_AT_ONCE // count)):
         cosines = unit[rows] @ unit.T
         cosines[torch.arange(len(rows), device=unit.device), rows] = -1.0
-        total += float(cosines.amax(1).double().sum())
+        total += float(cosines.amax(1).cpu().double().sum())
     return total / len(sample)

@@ -60,6 +60,6 @@ def geometric_median(points: Tensor) -> Tensor:
 
 
 def _scale_of(hidden_states: Tensor) -> float:
-    sums = [float(rows.double().square().sum()) for rows in torch.split(hidden_states, ROWS_AT_ONCE)]
+    sums = [float(rows.square().sum(1).cpu().double().sum()) for rows in torch.split(hidden_states, ROWS_AT_ONCE)]
     mean_square_norm = sum(sums) / max(1, len(hidden_states))
     return float(1 / max(mean_square_norm**0.5, 1e-12))

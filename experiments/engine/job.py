@@ -15,7 +15,9 @@ class Job:
 
     `model_path` is the folder of a built-in or local model, `corpus_path` the file of an uploaded corpus, and
     `start_folder` the folder of the experiment that `config` starts from. Hidden states that are kept, up to
-    `cache_quota_bytes` of all experiments together, are remembered as used by `user`.
+    `cache_quota_bytes` of all experiments together, are remembered as used by `user`. With `captures_ahead` the next
+    segment is captured while one is trained on, which gives the same weights; None does so on CUDA alone, because on a
+    processor both would want the same cores.
     """
 
     config: ExperimentConfig
@@ -28,6 +30,12 @@ class Job:
     start_folder: Path | None = None
     cache_quota_bytes: int = 0
     user: str = ""
+    captures_ahead: bool | None = None
+
+    @property
+    def overlaps(self) -> bool:
+        """Whether the next segment is captured while one is trained on."""
+        return self.device.startswith("cuda") if self.captures_ahead is None else self.captures_ahead
 
 
 @dataclass(frozen=True)

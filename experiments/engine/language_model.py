@@ -5,6 +5,7 @@ Works for every causal model and encoder that transformers can load and whose bl
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
@@ -77,6 +78,7 @@ class LanguageModel:
     `kind` is causal or encoder, `revision` the commit of a hub model, `has_head` False where only hidden states can be
     had because the weights hold no language-model head. Every method takes token ids [batch, seq]. An `attention_mask`
     [batch, seq] is False at padding, which nothing reads and where the answer means nothing; without it all is text.
+    Several threads may ask; one forward runs at a time.
     """
 
     def __init__(
@@ -84,6 +86,7 @@ class LanguageModel:
     ) -> None:
         self.card, self.tokenizer, self.revision, self.has_head = card, tokenizer, revision, has_head
         self._module = module
+        self._one_forward = threading.RLock()  # what a hook sees must be of the forward it was put there for
         self._sites: dict[int, dict[str, Site]] = {}
         self._blocks = self._find_blocks()
 
@@ -138,9 +141,10 @@ class LanguageModel:
         The forward stops at the deepest place, as soon as its hidden states are there. Raises ModelRefused for a place
         the model does not have, and when the numbers are not finite.
         """
-        taps = {place: self.tap(place) for place in places}  # all before the first is visited: finding runs forwards
         found: dict[Place, Tensor] = {}
-        with ExitStack() as hooks, suppress(_DeepestPlaceReached):
+        with self._one_forward, ExitStack() as hooks, suppress(_DeepestPlaceReached):
+            # All before the first is visited: finding them runs forwards.
+            taps = {place: self.tap(place) for place in places}
             for place, tap in taps.items():
                 hooks.enter_context(tap.visited_by(_keeper(place, len(taps), found)))
             self._forward(tokens, attention_mask)
@@ -155,7 +159,7 @@ class LanguageModel:
 
         Raises ModelRefused for a place the model does not have, and for a splice that reads what comes after it.
         """
-        with ExitStack() as hooks:
+        with self._one_forward, ExitStack() as hooks:
             if splice is not None:
                 self._apply(splice, tokens, hooks)
             logits: Tensor = self._forward(tokens, attention_mask).logits

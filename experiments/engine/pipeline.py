@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
+from contextlib import ExitStack, closing
 from dataclasses import asdict, replace
 from typing import TypeVar
 
-import torch
-
+from experiments.engine import devices
 from experiments.engine.artifacts import ExperimentFolder, write_json
 from experiments.engine.cached_segments import kept_segments
 from experiments.engine.config import ExperimentConfig, as_json, validate
@@ -60,7 +60,7 @@ class _Pipeline:
         self._config, self._folder = job.config, ExperimentFolder(job.folder)
 
     def run(self) -> Generator[Record, None, None]:
-        torch.set_num_threads(self._job.threads)
+        devices.prepare(self._job.device, self._job.threads)
         stage = self._resume.first_stage
         model = yield from told_as(
             stage, open_language_model(self._config.model, self._job.model_path, device=self._job.device)
@@ -81,8 +81,14 @@ class _Pipeline:
 
     def _learn(self, model: LanguageModel, windows: WindowSet) -> Generator[Record, None, Sae]:
         learning = Learning(self._job, self._resume, model, windows)
-        with kept_segments([self._job], model, windows.key, [learning.reading]) as cached:
-            (source,) = CorpusCapture(self._config, model, windows.training, [learning.reading], cached).sources
+        readings = [learning.reading]
+        with ExitStack() as open_until_trained:
+            cached = open_until_trained.enter_context(kept_segments([self._job], model, windows.key, readings))
+            capture = CorpusCapture(
+                self._config, model, windows.training, readings, cached, overlaps=self._job.overlaps
+            )
+            open_until_trained.enter_context(closing(capture))
+            (source,) = capture.sources
             if (state := learning.restored) is None:
                 yield from self._capture_first_segment(source, windows)
                 state = learning.begin(source)

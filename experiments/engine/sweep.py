@@ -8,11 +8,11 @@ steps. The sweep then goes on at the segment of the member that is furthest behi
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from typing import TypeAlias, TypeVar
 
-import torch
-
+from experiments.engine import devices
 from experiments.engine.artifacts import ExperimentFolder
 from experiments.engine.cached_segments import kept_segments
 from experiments.engine.capture import Reading
@@ -26,6 +26,7 @@ from experiments.engine.model_loading import open_language_model
 from experiments.engine.pace import Pace
 from experiments.engine.pipeline import capture_finished, write_config
 from experiments.engine.records import MemberFailed, ModelLoaded, Progress, Record
+from experiments.engine.segments import Position
 from experiments.engine.training import ShouldCheckpoint, Training
 
 Result = TypeVar("Result")
@@ -64,7 +65,7 @@ class SideBySide:
     def run(self) -> Iterator[Event]:
         """The events of all members, in the order in which they happen. Closing it is as good as dropping all."""
         first = self._members[0].job
-        torch.set_num_threads(first.threads)
+        devices.prepare(first.device, first.threads)
         model = yield from self._told_to_all(
             open_language_model(first.config.model, first.model_path, device=first.device)
         )
@@ -77,12 +78,17 @@ class SideBySide:
             return
         readings = self._readings()
         jobs = [self._members[number].job for number in readings]
-        with kept_segments(jobs, model, windows.key, list(readings.values())) as cached:
-            capture = CorpusCapture(first.config, model, windows.training, list(readings.values()), cached)
+        with ExitStack() as open_until_trained:
+            cached = open_until_trained.enter_context(kept_segments(jobs, model, windows.key, list(readings.values())))
+            capture = CorpusCapture(
+                first.config, model, windows.training, list(readings.values()), cached, overlaps=first.overlaps
+            )
+            open_until_trained.enter_context(closing(capture))
             self._sources = dict(zip(readings, capture.sources, strict=True))
             yield from self._begin(capture, windows)
-            while places := [(at.epoch, at.segment) for at in (t.state.position for t in self._training.values())]:
+            while places := [_place(training.state.position) for training in self._training.values()]:
                 yield from self._capture(capture, min(places)[1])
+                self._capture_ahead(capture, min(places))
                 yield from self._train_on_segment(min(places))
 
     def _to_all(self, record: Record) -> Iterator[Event]:
@@ -152,12 +158,21 @@ class SideBySide:
                     yield number, training.pace.report("reading text")
                 yield from self._checkpoints(number)
 
+    def _capture_ahead(self, capture: CorpusCapture, place: tuple[int, int]) -> None:
+        """Begins with what is wanted when the members at `place`, whose segment is held, are done with it."""
+        positions = [training.state.position for training in self._training.values()]
+        later = [position for position in positions if _place(position) != place]
+        turns = [training for training in self._training.values() if _place(training.state.position) == place]
+        later += [position for position in (training.following for training in turns) if position]
+        if later:
+            capture.capture_ahead(min(later, key=_place).segment)
+
     def _train_on_segment(self, place: tuple[int, int]) -> Iterator[Event]:
         """Members whose turn it is take turns, from one of their records to the next; the others may save."""
         turns = {
             number: self._segment_of(number, training)
             for number, training in self._training.items()
-            if (training.state.position.epoch, training.state.position.segment) == place
+            if _place(training.state.position) == place
         }
         while turns:
             for number in list(self._training):
@@ -196,6 +211,11 @@ class SideBySide:
     def _failed(self, number: int, error: Exception) -> Iterator[Event]:
         self.drop(number)
         yield number, MemberFailed(error)
+
+
+def _place(position: Position) -> tuple[int, int]:
+    """Which segment of which epoch a member trains on; where two are, the smaller comes first."""
+    return position.epoch, position.segment
 
 
 def _refuse_unlike(configs: Sequence[ExperimentConfig]) -> None:

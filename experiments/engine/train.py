@@ -8,10 +8,9 @@ written to stdout, one JSON document a line. The same command goes on from the l
 from __future__ import annotations
 
 import json
-import os
 import sys
 import tempfile
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser, BooleanOptionalAction, Namespace
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -25,6 +24,7 @@ from experiments.engine import pipeline
 from experiments.engine.artifacts import ExperimentFolder
 from experiments.engine.config import ExperimentConfig
 from experiments.engine.job import Job, ResumePoint
+from experiments.engine.machine import cpu_threads, resolve_device
 from experiments.engine.processes import Processes, joined_processes
 from experiments.engine.records import Record, StageFinished
 
@@ -70,11 +70,15 @@ def _parser() -> ArgumentParser:
     parser.add_argument("--corpus", type=Path, help="file of an uploaded corpus")
     parser.add_argument("--cache", type=Path, help="folder of token windows (default: FOLDER/cache)")
     parser.add_argument("--threads", type=int, help="processor threads (default: this process's share of the cores)")
+    parser.add_argument(
+        "--capture-ahead",
+        action=BooleanOptionalAction,
+        help="capture the next segment while one is trained on (default: on CUDA); holds two of them",
+    )
     return parser
 
 
 def _job(config: ExperimentConfig, options: Namespace, folder: Path, processes: Processes) -> Job:
-    device = f"cuda:{torch.cuda.current_device()}" if torch.cuda.is_available() else "cpu"
     builtin_or_hub = str(BUILTIN_MODEL) if config.model.source == "builtin" else config.model.name
     return Job(
         config=config,
@@ -82,9 +86,18 @@ def _job(config: ExperimentConfig, options: Namespace, folder: Path, processes: 
         model_path=options.model or builtin_or_hub,
         corpus_path=options.corpus,
         cache_folder=options.cache or options.folder / "cache",
-        device=device,
-        threads=options.threads or max(1, (os.cpu_count() or 1) // processes.count),
+        device=_device(processes),
+        captures_ahead=options.capture_ahead,
+        threads=options.threads or max(1, cpu_threads() // processes.count),
     )
+
+
+def _device(processes: Processes) -> str:
+    """The GPU of this process, or what one process alone finds; several without CUDA are connected on processors."""
+    found = resolve_device("auto")
+    if found == "cuda":
+        return f"cuda:{torch.cuda.current_device()}"
+    return found if processes.count == 1 else "cpu"
 
 
 @contextmanager

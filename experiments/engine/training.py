@@ -38,6 +38,9 @@ class SegmentSource(Protocol):
     def capture(self, segment: int) -> Iterator[int]:
         """Captures a segment so that `hidden_states` holds it; yields the tokens read so far."""
 
+    def capture_ahead(self, segment: int) -> None:
+        """Told which segment is wanted next, while the one that is held is in use; it may begin with that."""
+
     @property
     def hidden_states(self) -> Tensor:
         """The captured segment, float32 [T, W]; the same for the same segment, always."""
@@ -87,10 +90,20 @@ class Training:
     def is_done(self) -> bool:
         return self.state.position.step >= self.config.training.steps
 
+    @property
+    def following(self) -> Position | None:
+        """Where training goes on after the segment that the source holds; None when it ends in that one."""
+        position, config = self.state.position, self.config.training
+        batches = batches_in(len(self.source.hidden_states), config.batch_tokens) - position.batch
+        ends = position.step + batches >= config.steps
+        return None if ends else position.after_segment(self.source.segments)
+
     def run(self) -> Iterator[Record]:
         """Captures and trains to the end."""
         while not self.is_done:
             yield from self._capture()
+            if following := self.following:
+                self.source.capture_ahead(following.segment)
             yield from self.on_segment()
         yield self.pace.report()
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from experiments.engine.config import ConfigError, ExperimentConfig
 from experiments.engine.estimate import Estimate, estimate, memory_side_by_side, refuse_if_too_large
+from experiments.engine.machine import cpu_threads, memory_bytes
 from experiments.engine.model_card import ModelCard
 from experiments.models import Experiment
-from experiments.services.compute import cpu_threads, memory_bytes
 from experiments.services.language_models import model_card
 from latentlens.lib.problems import Refused
 

@@ -41,6 +41,9 @@ class SyntheticSource:
         self.captured = segment
         yield self.states_per_segment
 
+    def capture_ahead(self, segment: int) -> None:
+        """Nothing to gain: making one takes no time."""
+
     @property
     def hidden_states(self) -> Tensor:
         assert self.captured is not None

@@ -11,8 +11,8 @@ import pytest
 from django.utils import timezone
 
 from experiments.models import Experiment, Worker
-from experiments.services import compute, leases
 from experiments.services import experiments as service
+from experiments.services import leases
 from experiments.services.configurations import ExperimentRequest
 from experiments.services.demo import queue_demo_once
 from experiments.services.folders import experiment_folder
@@ -159,16 +159,3 @@ def test_models_are_the_built_in_one_and_the_folders(data_dir: Path) -> None:
     assert list(listed) == ["builtin", "local:good", "local:pickled"]
     assert listed["local:good"].card is not None
     assert "never opened" in listed["local:pickled"].problem
-
-
-def test_the_quota_of_a_container_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compute, "CGROUP", tmp_path)
-    without = compute.cpu_threads()
-    (tmp_path / "cpu.max").write_text("100000 100000\n")
-    (tmp_path / "memory.max").write_text("1000000\n")
-    assert compute.cpu_threads() == 1 <= without
-    assert compute.memory_bytes() == 1_000_000
-    (tmp_path / "cpu.max").write_text("max 100000\n")
-    (tmp_path / "memory.max").write_text("max\n")
-    assert compute.cpu_threads() == without
-    assert compute.memory_bytes() > 1_000_000
