@@ -16,6 +16,7 @@ from experiments.pareto import charts, legend, sweep_rows
 from experiments.services import sweeps as service
 from experiments.services.workers import worker_is_alive
 from experiments.sweep_form import SweepForm
+from latentlens.lib.csv_cells import safe_cell
 from latentlens.lib.paging import Ordering, page_of
 from latentlens.lib.problems import NotFound, Refused
 
@@ -66,13 +67,8 @@ def table(request: HttpRequest, sweep_id: int) -> HttpResponse:
     sweep = _find(sweep_id)
     response = HttpResponse(content_type="text/csv; charset=utf-8")
     response["Content-Disposition"] = f'attachment; filename="sweep-{sweep.pk}.csv"'
-    csv.writer(response).writerows([[_safe(cell) for cell in row] for row in sweep_rows(sweep)])
+    csv.writer(response).writerows([[safe_cell(cell) for cell in row] for row in sweep_rows(sweep)])
     return response
-
-
-def _safe(cell: Any) -> Any:
-    """A spreadsheet takes text that begins so for a formula."""
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(("=", "+", "-", "@")) else cell
 
 
 def _context(sweep: Sweep) -> dict[str, Any]:

@@ -125,6 +125,10 @@ class LabelForm(forms.Form):
         }
         return cls(label=label.pk, initial=content)
 
+    def forget_label(self) -> None:
+        """Keeps what was typed, for a new label: the one it was meant for is gone."""
+        self.data = {**self.data.dict(), "label": "", "version": ""}  # type: ignore[attr-defined]
+
     def show_newer(self, label: Label) -> None:
         """Keeps what was typed, and saves it next time over `label` as it is now."""
         self.data = {**self.data.dict(), "version": label.version}  # type: ignore[attr-defined]

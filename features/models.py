@@ -179,3 +179,35 @@ class DetectionTest(Authored):
 
     def __str__(self) -> str:
         return f"{self.balanced_accuracy:.2f} ({self.low:.2f} to {self.high:.2f})"
+
+
+class LabelImport(models.Model):
+    """A file of labels on its way in: checked first, then written, in pieces that can be resumed."""
+
+    class Status(models.TextChoices):
+        CHECKING = "checking", "being checked"
+        CHECKED = "checked", "checked"
+        APPLYING = "applying", "being written"
+        APPLIED = "applied", "written"
+        FAILED = "failed", "failed"
+
+    experiment = models.ForeignKey(Experiment, on_delete=models.CASCADE, related_name="label_imports")
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    filename = models.CharField(max_length=200)
+    format = models.CharField(max_length=8)
+    file = models.CharField(max_length=100, help_text="Its name in the folder of imports.")
+    status = models.CharField(max_length=8, choices=Status.choices, default=Status.CHECKING)
+    report = models.JSONField(default=dict, help_text="Counts of rows, and the first that cannot be taken.")
+    error = models.TextField(blank=True)
+    rows_done = models.PositiveIntegerField(default=0)
+    take_conflicting = models.BooleanField(default=False)
+    created_at = models.DateTimeField(default=timezone.now)
+    applied_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-created_at", "-id"]
+
+    def __str__(self) -> str:
+        return self.filename

@@ -1,14 +1,27 @@
 from django.urls import path
 
-from features import label_views, views
+from features import desk_views, file_views, label_views, views
 
 app_name = "features"
 _feature = "experiments/<int:experiment_id>/features/<int:index>/"
+_desk = "experiments/<int:experiment_id>/labelling/"
+_files = "experiments/<int:experiment_id>/labels/"
 _label = f"{_feature}labels/<int:label_id>/"
 urlpatterns = [
     path("features/", views.newest, name="newest"),
     path("experiments/<int:experiment_id>/features/", views.gallery, name="gallery"),
     path("experiments/<int:experiment_id>/features/jump/", views.jump, name="jump"),
+    path(_desk, desk_views.desk, name="labelling"),
+    path(f"{_desk}undo/", desk_views.undo, name="labelling-undo"),
+    path(f"{_desk}<int:index>/", desk_views.save, name="labelling-save"),
+    path(f"{_desk}<int:index>/skip/", desk_views.skip, name="labelling-skip"),
+    path(f"{_desk}<int:index>/labels/<int:label_id>/review/", desk_views.review, name="labelling-review"),
+    path(_files, file_views.files, name="files"),
+    path(f"{_files}export/", file_views.export, name="export"),
+    path(f"{_files}imports/", file_views.start_import, name="start-import"),
+    path(f"{_files}imports/<int:import_id>/", file_views.label_import, name="label-import"),
+    path(f"{_files}imports/<int:import_id>/apply/", file_views.apply_import, name="apply-import"),
+    path(f"{_files}imports/<int:import_id>/discard/", file_views.discard_import, name="discard-import"),
     path(_feature, views.detail, name="detail"),
     path(f"{_feature}examples/", views.examples, name="examples"),
     path(f"{_feature}labels/", label_views.add_label, name="add-label"),

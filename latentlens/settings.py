@@ -25,6 +25,7 @@ MODELS_DIR = _environment.path("MODELS_DIR", default=DATA_DIR / "models")
 HF_CACHE_DIR = _environment.path("HF_CACHE_DIR", default=DATA_DIR / "huggingface")
 ARTIFACTS_DIR = DATA_DIR / "artifacts"
 UPLOADS_DIR = DATA_DIR / "uploads"
+LABEL_IMPORTS_DIR = DATA_DIR / "label-imports"
 LOGS_DIR = DATA_DIR / "logs"
 SECRETS_DIR = DATA_DIR / "secrets"
 

@@ -200,6 +200,6 @@ def test_undo_leaves_what_somebody_else_changed_since(weekday: Feature, owner: U
     assert current(weekday) == ["days"]
 
 
-@pytest.mark.parametrize(("word", "number"), [("guess", 0.3), (" Likely ", 0.7), ("sure", 0.95)])
+@pytest.mark.parametrize(("word", "number"), [("guess", 0.2), (" Likely ", 0.6), ("sure", 1.0)])
 def test_confidence_may_be_said_in_a_word(word: str, number: float) -> None:
     assert LabelDraft.of("x", confidence=word).confidence == number

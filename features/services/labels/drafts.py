@@ -14,7 +14,7 @@ TEXT_MAXIMUM, NOTE_MAXIMUM = 200, 5_000
 TAG_MAXIMUM, TAGS_MAXIMUM = 50, 20
 
 # What people say instead of a number, and the number it stands for.
-CONFIDENCE_WORDS = {"guess": 0.3, "likely": 0.7, "sure": 0.95}
+CONFIDENCE_WORDS = {"guess": 0.2, "likely": 0.6, "sure": 1.0}
 
 
 @dataclass(frozen=True)

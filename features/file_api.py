@@ -1,0 +1,105 @@
+"""The API of labels in files: export, and import with a dry run."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Literal
+
+from django.http import FileResponse, HttpRequest
+from ninja import Field, File, Query, Router, Schema, Status
+from ninja.files import UploadedFile
+
+from experiments.models import Experiment
+from features.models import LabelImport
+from features.services import label_files
+from features.services.gallery import GalleryFilter
+from latentlens.lib.api_responses import REFUSALS, ProblemBody
+from latentlens.lib.problems import NotFound
+
+router = Router(tags=["labels"])
+_TOO_LARGE = {413: ProblemBody}
+
+
+class ExportQuery(Schema):
+    experiment: int
+    contents: Literal["labels", "features"] = "labels"
+    format: Literal["csv", "json", "jsonl", "parquet", "h5"] = "jsonl"
+    min_density: float | None = Field(None, ge=0, le=1, allow_inf_nan=False, description="A share of all tokens.")
+    max_density: float | None = Field(None, ge=0, le=1, allow_inf_nan=False)
+    token: str | None = None
+    labelled: bool | None = None
+    concept: str | None = None
+
+
+class LabelImportOut(Schema):
+    id: int
+    experiment: int
+    filename: str
+    format: str
+    status: str = Field(description="checking, checked, applying, applied or failed.")
+    report: dict[str, Any] = Field(
+        description="Rows that are new, same, changed, conflicting, unknown (no such feature) or refused; `problems`."
+    )
+    error: str
+    rows_done: int
+    created_at: datetime
+    applied_at: datetime | None
+
+    @staticmethod
+    def resolve_experiment(row: LabelImport) -> int:
+        return row.experiment_id
+
+
+class ApplyIn(Schema):
+    take_conflicting: bool = Field(False, description="Labels that changed here too are replaced by the file's.")
+
+
+@router.get("/export", response={200: None, **REFUSALS}, operation_id="export_labels")
+def export_labels(request: HttpRequest, query: Query[ExportQuery]) -> Any:
+    """A file of labels, or of features with their labels, filtered as lists are."""
+    _experiment(query.experiment)
+    wanted = GalleryFilter(query.min_density, query.max_density, query.token, query.labelled, query.concept)
+    made = label_files.export(query.experiment, wanted, query.contents, label_files.format_named(query.format))
+    return FileResponse(made.file, as_attachment=True, filename=made.filename, content_type=made.media_type)
+
+
+@router.post("/imports", response={201: LabelImportOut, **_TOO_LARGE, **REFUSALS}, operation_id="start_label_import")
+def start_label_import(request: HttpRequest, experiment: int, file: File[UploadedFile]) -> Status[LabelImport]:
+    """Keeps a file of labels and checks it; nothing is written before `apply`."""
+    return Status(201, label_files.start_import(_experiment(experiment), file, request.user))  # type: ignore[arg-type]
+
+
+@router.get("/imports/{import_id}", response={200: LabelImportOut, **REFUSALS}, operation_id="get_label_import")
+def get_label_import(request: HttpRequest, import_id: int) -> LabelImport:
+    return _import(import_id)
+
+
+@router.post(
+    "/imports/{import_id}/apply", response={202: LabelImportOut, **REFUSALS}, operation_id="apply_label_import"
+)
+def apply_label_import(request: HttpRequest, import_id: int, choice: ApplyIn) -> Status[LabelImport]:
+    """Writes a checked import; again, it goes on where it was cut off."""
+    row = _import(import_id)
+    label_files.ask_to_apply(row, take_conflicting=choice.take_conflicting)
+    return Status(202, row)
+
+
+@router.delete("/imports/{import_id}", response={204: None, **REFUSALS}, operation_id="discard_label_import")
+def discard_label_import(request: HttpRequest, import_id: int) -> Status[None]:
+    """Forgets an import and its file; labels that it has written stay."""
+    label_files.discard_import(_import(import_id))
+    return Status(204, None)
+
+
+def _experiment(experiment_id: int) -> Experiment:
+    experiment = Experiment.objects.filter(pk=experiment_id).first()
+    if experiment is None:
+        raise NotFound("There is no such experiment.")
+    return experiment
+
+
+def _import(import_id: int) -> LabelImport:
+    row = LabelImport.objects.filter(pk=import_id).first()
+    if row is None:
+        raise NotFound("There is no such import of labels.")
+    return row

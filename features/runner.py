@@ -1,0 +1,22 @@
+"""What the worker of the queue `features` does: files of labels are checked and written. Needs no torch."""
+
+from __future__ import annotations
+
+from features.models import LabelImport
+from features.services.label_files import apply_import, check_import
+
+Status = LabelImport.Status
+
+
+def check(import_id: int) -> None:
+    """Reads a file and keeps its report. One that was deleted or checked before is left alone."""
+    row = LabelImport.objects.select_related("user").filter(pk=import_id, status=Status.CHECKING).first()
+    if row is not None:
+        check_import(row)
+
+
+def apply(import_id: int) -> None:
+    """Writes what a file holds. Coming twice does no harm: what is written is recognised."""
+    row = LabelImport.objects.select_related("user").filter(pk=import_id, status=Status.APPLYING).first()
+    if row is not None:
+        apply_import(row)

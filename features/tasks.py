@@ -1,0 +1,17 @@
+"""What Celery runs on the queue `features`. A task takes an id and imports its runner when it runs."""
+
+from celery import shared_task
+
+
+@shared_task(name="features.check_labels")
+def check_labels(import_id: int) -> None:
+    from features.runner import check
+
+    check(import_id)
+
+
+@shared_task(name="features.apply_labels")
+def apply_labels(import_id: int) -> None:
+    from features.runner import apply
+
+    apply(import_id)
