@@ -38,7 +38,7 @@ class Absorption:
     """Looks at every hierarchy with the probes that sparse probing left."""
 
     def __init__(self, probing: Probing, decoder: Floats, decoder_bias: Floats) -> None:
-        """`decoder` [N, width] has unit rows."""
+        """`decoder` [N, width] has rows of any length."""
         self._probing, self._sample = probing, probing.sample
         self._decoder, self._bias = decoder, decoder_bias
 
@@ -87,7 +87,7 @@ class Absorption:
             return False
         contributions = self._sample.activations[entries] * along[features]
         top = int(np.argmax(contributions))
-        cosine = along[features[top]] / np.linalg.norm(probe.direction)
+        cosine = along[features[top]] / (np.linalg.norm(probe.direction) * np.linalg.norm(self._decoder[features[top]]))
         return bool(cosine >= LEAST_COSINE and contributions[top] >= LEAST_SHARE * projection)
 
 

@@ -40,6 +40,11 @@ class ExperimentFolder:
         return self.path / "sae.json"
 
     @property
+    def imported(self) -> Path:
+        """What came from another tool: its config, and its weights until ours are made of them."""
+        return self.path / "imported"
+
+    @property
     def quality(self) -> Path:
         return self.path / "quality.json"
 

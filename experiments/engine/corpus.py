@@ -12,7 +12,7 @@ import json
 import shutil
 import time
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from experiments.engine.config import ExperimentConfig
@@ -20,7 +20,7 @@ from experiments.engine.config.choices import FITS_THRESHOLD
 from experiments.engine.corpus_errors import CorpusError
 from experiments.engine.document_sources import open_source
 from experiments.engine.folder_claims import claimed
-from experiments.engine.records import Progress
+from experiments.engine.records import Progress, StageFinished
 from experiments.engine.segment_cache import mark_used
 from experiments.engine.text_tokenizer import TextTokenizer
 from experiments.engine.window_making import HELD_OUT, MANIFEST, TRAINING, Recipe, make_windows
@@ -66,6 +66,7 @@ class WindowSet:
 def recipe_for(config: ExperimentConfig, tokenizer: TextTokenizer, corpus_path: Path | None) -> Recipe:
     """What the windows of `config` are made from. Raises as `open_source`, and ModelRefused for want of a template."""
     training, corpus = config.training, config.corpus
+    trained_on = 0 if config.imported else training.tokens
     if corpus.chat_template:
         tokenizer.check_chat_template()
     return Recipe(
@@ -75,7 +76,7 @@ def recipe_for(config: ExperimentConfig, tokenizer: TextTokenizer, corpus_path: 
         packing=config.packing,
         chat=corpus.chat_template,
         deduplicate=corpus.deduplicate,
-        training_tokens=max(training.tokens, config.harvested_tokens),
+        training_tokens=max(trained_on, config.harvested_tokens),
         held_out_tokens=max(1, config.evaluation_tokens, _threshold_tokens(config)),
         held_out_share=training.held_out_share,
     )
@@ -100,9 +101,25 @@ def prepare_windows(
     return _open_windows(folder)
 
 
+def capture_finished(windows: WindowSet, segments: int, outliers_left_out: int, norm_limit: float) -> StageFinished:
+    """What was read, and what of it was left out."""
+    return StageFinished(
+        "capture",
+        {
+            "training_tokens": windows.training.text_tokens,
+            "held_out_tokens": windows.held_out.text_tokens,
+            "split": windows.split,
+            **asdict(windows.read),
+            "segments": segments,
+            "outliers_left_out": outliers_left_out,
+            "norm_limit": norm_limit,
+        },
+    )
+
+
 def _threshold_tokens(config: ExperimentConfig) -> int:
     """Held-out text for the fit of a threshold; no larger a share of the training than is held out of the documents."""
-    if config.sae.architecture not in FITS_THRESHOLD:
+    if config.imported or config.sae.architecture not in FITS_THRESHOLD:
         return 0
     return min(config.training.threshold_tokens, round(config.training.tokens * config.training.held_out_share))
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 SHOWN = 10
 # Features compared at once with the whole vocabulary or all features: bounds the matrix of results.
@@ -14,10 +15,11 @@ NUMBERS_AT_ONCE = 2**24
 
 
 class FeatureDirections:
-    """Reads the unit decoder rows [N, width], against the model's unembedding [vocabulary, width] where it has one."""
+    """Reads the decoder rows [N, width], against the model's unembedding [vocabulary, width] where it has one."""
 
     def __init__(self, decoder: Tensor, unembedding: Tensor | None, token_texts: Sequence[str]) -> None:
         self._decoder, self._texts = decoder, token_texts
+        self._unit = functional.normalize(decoder, dim=1)  # rows of imported SAEs have any length
         # A direction that raises all logits alike changes no prediction, so effects are taken from their mean.
         self._unembedding = None if unembedding is None else unembedding - unembedding.mean(0)
 
@@ -36,7 +38,7 @@ class FeatureDirections:
         ]
 
     def _logit_lens(self, first: int, stop: int) -> list[dict[str, Any]]:
-        """The logit lens (nostalgebraist 2020) of unit activations: effects on the logits of every token."""
+        """The logit lens (nostalgebraist 2020) of activations of one: effects on the logits of every token."""
         if self._unembedding is None:
             return [{"promoted": [], "suppressed": []} for _ in range(first, stop)]
         logits = self._decoder[first:stop] @ self._unembedding.T  # [features, vocabulary]
@@ -49,7 +51,7 @@ class FeatureDirections:
 
     def _nearest(self, first: int, stop: int) -> list[list[dict[str, Any]]]:
         """The features whose decoder rows have the largest cosine with each row, itself left out."""
-        cosines = self._decoder[first:stop] @ self._decoder.T  # [features, N]
+        cosines = self._unit[first:stop] @ self._unit.T  # [features, N]
         itself = torch.arange(first, stop, device=cosines.device)[:, None]
         cosines.scatter_(1, itself, -torch.inf)
         nearest = cosines.topk(min(SHOWN, len(self._decoder) - 1))

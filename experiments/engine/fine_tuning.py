@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from experiments.engine.architectures.jumprelu import SMALLEST_THRESHOLD
 from experiments.engine.artifacts import ArtifactError, ExperimentFolder
 from experiments.engine.config import ConfigError, ExperimentConfig
-from experiments.engine.folding import unfolded
+from experiments.engine.folding import unfolded, with_unit_rows
 from experiments.engine.input_statistics import Scales
 from experiments.engine.kernels import Weights
 from experiments.engine.language_model import LanguageModel
@@ -38,13 +39,22 @@ def load_start(config: ExperimentConfig, folder: ExperimentFolder, model: Langua
             f"The SAE of experiment {config.start.experiment} reads hidden states of {about.width:,} numbers and "
             f"reconstructs {sae.output_width:,}; here they have {widths[0]:,} and {widths[1]:,}.",
         )
+    if (sae.weights.skip is not None) != wanted.skip:
+        has, asked = ("no", "has none") if wanted.skip else ("a", "has one, too")
+        raise ConfigError(
+            "start_from",
+            f"The SAE of experiment {config.start.experiment} has {has} skip connection; what starts from it {asked}.",
+        )
     return sae
 
 
 def starting_weights(start: Sae, random: Weights, scales: Scales) -> Weights:
     """The weights of `start` for scaled hidden states; of `random` ones where an architecture has more in training.
 
-    A threshold that is only fitted after training is left out, as training does without it.
+    A threshold that is only fitted after training is left out, as training does without it; one of JumpReLU has a
+    logarithm there. Decoder rows are brought to length one, as training keeps them.
     """
-    found = unfolded(start.weights, scales).present()
+    found = unfolded(with_unit_rows(start.weights), scales).present()
+    if "threshold" in found:
+        found["threshold"] = found["threshold"].clamp_min(SMALLEST_THRESHOLD)
     return Weights(**{name: found.get(name, weight).clone() for name, weight in random.present().items()})

@@ -1,20 +1,24 @@
-"""One experiment from model to feature index: capture, training, evaluation, harvest, as one stream of records."""
+"""One experiment from model to feature index: capture, training, evaluation, harvest, as one stream of records.
+
+Where the SAE comes from another tool, an import stands in place of capture and training.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack, closing
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import TypeVar
 
 from experiments.engine import devices
 from experiments.engine.artifacts import ExperimentFolder, write_json
 from experiments.engine.cached_segments import kept_segments
 from experiments.engine.config import ExperimentConfig, as_json, validate
-from experiments.engine.corpus import WindowSet, prepare_windows
+from experiments.engine.corpus import WindowSet, capture_finished, prepare_windows
 from experiments.engine.corpus_source import CorpusCapture, CorpusSource
 from experiments.engine.evaluation import Evaluation
 from experiments.engine.harvest import harvest
+from experiments.engine.importing import import_sae
 from experiments.engine.job import Job, ResumePoint
 from experiments.engine.language_model import LanguageModel
 from experiments.engine.learning import Learning
@@ -72,12 +76,17 @@ class _Pipeline:
             stage, prepare_windows(self._config, model.tokenizer, self._job.corpus_path, self._job.cache_folder)
         )
         if stage in ("capture", "training"):
-            sae = yield from self._learn(model, windows)
+            sae = yield from self._made(model, windows)
         else:
             sae = load_sae(self._folder, self._job.device)
         if stage != "harvest":
             yield from self._evaluate(model, sae, windows)
         yield from self._harvest(model, sae, windows)
+
+    def _made(self, model: LanguageModel, windows: WindowSet) -> Generator[Record, None, Sae]:
+        if self._config.imported is not None:
+            return (yield from import_sae(self._job, model, windows))
+        return (yield from self._learn(model, windows))
 
     def _learn(self, model: LanguageModel, windows: WindowSet) -> Generator[Record, None, Sae]:
         learning = Learning(self._job, self._resume, model, windows)
@@ -104,7 +113,7 @@ class _Pipeline:
             pace.advance(done - pace.tokens, done - pace.tokens)
             if pace.due:
                 yield pace.report("reading text")
-        yield capture_finished(source, windows)
+        yield capture_finished(windows, source.segments, source.outliers_left_out, source.norm_limit)
 
     def _evaluate(self, model: LanguageModel, sae: Sae, windows: WindowSet) -> Iterator[Record]:
         text = first_windows(windows.held_out, self._config.evaluation_tokens)
@@ -126,22 +135,6 @@ def evaluate(job: Job) -> Iterator[Record]:
         yield record
         if isinstance(record, StageFinished):
             return
-
-
-def capture_finished(source: CorpusSource, windows: WindowSet) -> StageFinished:
-    """What was read, and what of it was left out."""
-    return StageFinished(
-        "capture",
-        {
-            "training_tokens": windows.training.text_tokens,
-            "held_out_tokens": windows.held_out.text_tokens,
-            "split": windows.split,
-            **asdict(windows.read),
-            "segments": source.segments,
-            "outliers_left_out": source.outliers_left_out,
-            "norm_limit": source.norm_limit,
-        },
-    )
 
 
 def write_config(config: ExperimentConfig, model: LanguageModel, folder: ExperimentFolder) -> None:

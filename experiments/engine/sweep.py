@@ -17,14 +17,14 @@ from experiments.engine.artifacts import ExperimentFolder
 from experiments.engine.cached_segments import kept_segments
 from experiments.engine.capture import Reading
 from experiments.engine.config import ConfigError, ExperimentConfig, validate
-from experiments.engine.corpus import WindowSet, prepare_windows
+from experiments.engine.corpus import WindowSet, capture_finished, prepare_windows
 from experiments.engine.corpus_source import CorpusCapture
 from experiments.engine.job import Job, ResumePoint
 from experiments.engine.language_model import LanguageModel
 from experiments.engine.learning import Learning
 from experiments.engine.model_loading import open_language_model
 from experiments.engine.pace import Pace
-from experiments.engine.pipeline import capture_finished, write_config
+from experiments.engine.pipeline import write_config
 from experiments.engine.records import MemberFailed, ModelLoaded, Progress, Record
 from experiments.engine.segments import Position
 from experiments.engine.training import ShouldCheckpoint, Training
@@ -139,7 +139,7 @@ class SideBySide:
             folder = ExperimentFolder(member.job.folder)
             self._training[number] = Training(member.job.config, state, source, folder, member.should_checkpoint)
             if learning.restored is None:
-                yield number, capture_finished(source, windows)
+                yield number, capture_finished(windows, source.segments, source.outliers_left_out, source.norm_limit)
 
     def _capture_first_segment(self, capture: CorpusCapture) -> Iterator[Event]:
         tokens = capture.text_tokens(0)

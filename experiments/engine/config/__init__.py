@@ -22,7 +22,7 @@ from experiments.engine.config.experiment import (
 )
 from experiments.engine.config.setting import Choice, ConfigError, Setting
 from experiments.engine.config.settings import BOUNDS, PARTS, SETTINGS, config_with, recorded_values, values_of
-from experiments.engine.config.sources import CorpusConfig, ModelConfig, Place, StartConfig
+from experiments.engine.config.sources import CorpusConfig, ImportConfig, ModelConfig, Place, StartConfig
 from experiments.engine.config.validation import SAFE_NAME, validate
 
 # How many activations the harvest sorts at a time, about: 32 MB that take a fraction of a second.
@@ -45,6 +45,7 @@ __all__ = [
     "ConfigError",
     "CorpusConfig",
     "ExperimentConfig",
+    "ImportConfig",
     "ModelConfig",
     "Place",
     "SaeConfig",

@@ -20,7 +20,7 @@ from experiments.engine.config.choices import (
 )
 from experiments.engine.config.reading import read_config
 from experiments.engine.config.setting import setting
-from experiments.engine.config.sources import CorpusConfig, ModelConfig, Place, StartConfig
+from experiments.engine.config.sources import CorpusConfig, ImportConfig, ModelConfig, Place, StartConfig
 
 GAO = "Gao et al. 2024, arXiv:2406.04093"
 BRICKEN = "Bricken et al. 2023, Towards Monosemanticity"
@@ -328,6 +328,7 @@ class ExperimentConfig:
         maximum=2**63 - 1,
     )
     start: StartConfig | None = None
+    imported: ImportConfig | None = None
     cache_hidden_states: bool = setting(
         False,
         "Keep hidden states",

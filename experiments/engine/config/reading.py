@@ -38,7 +38,9 @@ def _value(hint: Any, value: Any, name: str) -> Any:
     for kind in kinds:
         if dataclasses.is_dataclass(kind):
             return read_config(kind, value, name)  # type: ignore[arg-type]
-    if get_origin(hint) is Literal:
+    if get_origin(hint) in (dict, list):  # JSON is kept as it is
+        accepted = isinstance(value, get_origin(hint))
+    elif get_origin(hint) is Literal:
         accepted = value in get_args(hint)
     elif isinstance(value, bool):
         accepted = bool in kinds

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from experiments.engine.config.choices import DTYPES
 from experiments.engine.config.setting import setting
@@ -61,3 +61,14 @@ class StartConfig:
 
     experiment: int
     weights_sha256: str
+
+
+@dataclass(frozen=True)
+class ImportConfig:
+    """Where an SAE comes from that is not trained here: the tool, the hash of its weights file, its own config."""
+
+    tool: str
+    version: str
+    weights_sha256: str
+    original: dict[str, Any]
+    notes: list[str]
