@@ -1,6 +1,6 @@
 # Latent Lens. `make help` explains every target.
 .DEFAULT_GOAL := help
-.PHONY: help dev test lint types bench docs clean
+.PHONY: help dev test lint types bench bench-gpu docs clean
 
 # pip is told not to compile the thousands of files of which we use a few, so Python must be let to keep what it compiles.
 unexport PYTHONDONTWRITEBYTECODE
@@ -12,7 +12,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-com
 ARGS ?=
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo "  Settings are environment variables (PORT=8001 make dev) or lines of .env; see .env.example and docs/settings.md."
 
@@ -33,6 +33,9 @@ types: $(VENV)/.dev ## mypy --strict
 
 bench: $(VENV)/.dev ## Time a first start, the demo experiment, pages and the lens on this machine
 	@$(BIN)/python -m benchmarks.workbench
+
+bench-gpu: $(VENV)/.dev ## Time training steps on a GPU (CUDA), beside its limit and sparsify (SPARSIFY_PYTHON=...)
+	@$(BIN)/python -m benchmarks.gpu $(ARGS)
 
 docs: $(VENV)/.dev ## Make the screenshots of the documentation again
 	@$(BIN)/python docs/screenshots.py

@@ -51,7 +51,7 @@ def life(checkpoint: Checkpointed | None, folder: ExperimentFolder, reports: int
     source = SyntheticSource()
     state = state_from(checkpoint, folder, source)
     for record in Training(config(), state, source, folder, lambda: reports >= 0).run():
-        if isinstance(record, Checkpointed):
+        if isinstance(record, Checkpointed) and reports >= 0:  # on a slow machine it is time for one anyway
             os.write(reports, f"{record.step} {record.name} {record.sha256}\n".encode())
     description = SaeDescription("jumprelu", config().sae.n_features, WIDTH, 2, "builtin", 0, "resid_post", 1e9)
     save_sae(Sae(state.trainer.folded_weights(), description), folder)

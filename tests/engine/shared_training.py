@@ -13,17 +13,18 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, distributed
 
+from experiments.engine.config import ARCHITECTURES
 from experiments.engine.input_statistics import measure
 from experiments.engine.processes import Processes, joined_processes
 from experiments.engine.trainer import Trainer, initial_weights
 from tests.engine.synthetic_source import planted_states, small_config
 
-KINDS = ("topk", "batchtopk", "jumprelu", "gated")
+KINDS = ARCHITECTURES
 STEPS, BATCH = 40, 130  # a batch that two processes share, and three would not share evenly
 
 
 def trained(kind: str, processes: Processes) -> dict[str, Tensor]:
-    """Weights after steps with dead features, which come back by the auxiliary loss or by resampling."""
+    """Weights after steps with dead features, and in how many of them an auxiliary loss or resampling revived some."""
     config = small_config(tokens=BATCH * STEPS, batch_tokens=BATCH, dead_after_tokens=300, resample_share=0.2)
     sae = replace(config.sae, architecture=kind)
     states = planted_states(BATCH * STEPS, seed=1) - 2.5
@@ -32,9 +33,9 @@ def trained(kind: str, processes: Processes) -> dict[str, Tensor]:
     trainer = Trainer(sae, config.training, weights, statistics.scales, seed=config.seed)
     trainer.join(processes)
     trainer.weights.encoder_bias[:8] = -5.0
-    for step in range(STEPS):
-        trainer.train_on(states[step * BATCH : (step + 1) * BATCH])
-    return trainer.weights.present()
+    outcomes = [trainer.train_on(states[step * BATCH : (step + 1) * BATCH]) for step in range(STEPS)]
+    revived = sum(outcome.auxiliary_loss > 0 or outcome.resampled > 0 for outcome in outcomes)
+    return {**trainer.weights.present(), "steps that revived features": torch.tensor(revived)}
 
 
 def main(folder: Path) -> None:

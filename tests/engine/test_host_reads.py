@@ -27,11 +27,11 @@ TOKENS, MANY = 128, 1_024
 
 
 class DispatchedOperations(TorchDispatchMode):
-    """Counts the operations that wait, and the dense tensors [tokens, features] that are made, by their type."""
+    """Counts the operations that wait, and the tensors of so many entries that are made, by their type."""
 
-    def __init__(self, n_features: int) -> None:
+    def __init__(self, entries: int) -> None:
         super().__init__()
-        self.waits, self.dense, self._entries = 0, list[torch.dtype](), TOKENS * n_features
+        self.waits, self.dense, self._entries = 0, list[torch.dtype](), entries
 
     def __torch_dispatch__(self, func: Any, types: object, args: Sequence[Any] = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
@@ -64,7 +64,7 @@ class Transfers(TorchFunctionMode):
 def test_a_step_waits_for_the_gpu_no_oftener_than_it_must(kind: str) -> None:
     trainer = begin(config_of(kind))
     learn(trainer, 1)
-    with Transfers() as transfers, DispatchedOperations(32) as seen:
+    with Transfers() as transfers, DispatchedOperations(32 * TOKENS) as seen:
         trainer.train_on(STATES[:TOKENS])
     assert (transfers.count, seen.waits) == (1, READS[kind])
 
@@ -75,7 +75,7 @@ def test_a_step_makes_no_second_matrix_of_tokens_and_features(kind: str) -> None
     config = config_of(kind)
     trainer = begin(replace(config, sae=replace(config.sae, n_features=MANY)))
     learn(trainer, 1)
-    with DispatchedOperations(MANY) as seen:
+    with DispatchedOperations(MANY * TOKENS) as seen:
         trainer.train_on(STATES[:TOKENS])
     assert set(seen.dense) <= {torch.bool}
 
@@ -86,7 +86,7 @@ def test_dead_features_are_looked_for_only_when_there_can_be_some() -> None:
     trainer.weights.encoder_bias[:8] = -5.0  # never fire
     auxiliary, waits = [], []
     for outcome_of in range(6):
-        with DispatchedOperations(32) as seen:
+        with DispatchedOperations(32 * TOKENS) as seen:
             outcome = trainer.train_on(STATES[outcome_of * TOKENS : (outcome_of + 1) * TOKENS])
         auxiliary.append(outcome.auxiliary_loss > 0)
         waits.append(seen.waits > 0)

@@ -43,6 +43,7 @@ def test_two_processes_train_what_one_trains(weights_of_two: Path, kind: str) ->
     first, second = (load_file(weights_of_two / f"{kind}-{rank}.safetensors") for rank in range(2))
     alone = trained(kind, ALONE)
     assert set(first) == set(alone)
+    assert int(alone["steps that revived features"]) > 0
     for name, weight in alone.items():
         assert first[name].equal(second[name]), name
         torch.testing.assert_close(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from experiments.engine.kernels import cuda
 from experiments.engine.kernels.codes import Code, DenseCode, SparseCode
 
 # Above this share of entries whole matrices are faster than gathers, on processors and GPUs alike.
@@ -16,11 +17,10 @@ SAMPLE_STRIDE = 61
 def pre_activations(inputs: Tensor, encoder: Tensor, bias: Tensor, out: Tensor | None = None) -> Tensor:
     """inputs [T, W] times encoder^T [N, W], plus bias [N]: [T, N], written into `out` where that is given.
 
-    On a GPU the product is taken in bfloat16, whose tensor cores are many times as fast; sums are in float32.
+    On a GPU the product is one of bfloat16, whose units are many times as fast.
     """
     if inputs.device.type == "cuda":
-        product = inputs.bfloat16() @ encoder.bfloat16().T
-        return torch.add(product, bias, out=out)
+        return cuda.pre_activations(inputs, encoder, bias, out)
     return torch.addmm(bias, inputs, encoder.T, out=out)
 
 
