@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Generator, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from queue import SimpleQueue
 from typing import Generic, TypeVar
 
@@ -88,13 +88,13 @@ class WorkAhead(Generic[Result]):
         except BaseException as error:  # whoever waits raises it
             self._error = error
         finally:
-            self._work.close()
             self._said.put(None)
 
     def _to_the_end(self) -> None:
-        while not self._is_stopped.is_set():
-            try:
-                self._said.put(next(self._work))
-            except StopIteration as end:
-                self._result.append(end.value)
-                return
+        with closing(self._work):
+            while not self._is_stopped.is_set():
+                try:
+                    self._said.put(next(self._work))
+                except StopIteration as end:
+                    self._result.append(end.value)
+                    return
