@@ -10,7 +10,8 @@ from pydantic import BaseModel, ConfigDict
 
 from experiments.engine.config import SETTINGS
 from experiments.models import Experiment, Metric, Sweep, TokenPreview
-from experiments.services.sweeps import LISTED, MOST_EXPERIMENTS
+from experiments.services.sweeps import MOST_EXPERIMENTS
+from experiments.services.typed_settings import LISTED
 from experiments.setting_schemas import TYPES, setting_schema
 
 Status = Literal["queued", "running", "paused", "finished", "failed", "cancelled"]

@@ -11,7 +11,8 @@ from experiments.engine.config import ARCHITECTURES, SETTINGS, SITES
 from experiments.models import Corpus
 from experiments.services.configurations import default_values, middle_layer
 from experiments.services.language_models import list_models
-from experiments.services.sweeps import LISTED, SweepRequest, request_of
+from experiments.services.sweeps import SweepRequest, request_of
+from experiments.services.typed_settings import LISTED
 from latentlens.lib.problems import Refused
 
 MOST_CORPORA = 100

@@ -14,6 +14,7 @@ from experiments.engine.config import SETTINGS
 from experiments.models import Sweep
 from experiments.pareto import charts, legend, sweep_rows
 from experiments.services import sweeps as service
+from experiments.services.typed_settings import LISTED
 from experiments.services.workers import worker_is_alive
 from experiments.sweep_form import SweepForm
 from latentlens.lib.csv_cells import safe_cell
@@ -83,7 +84,7 @@ def _context(sweep: Sweep) -> dict[str, Any]:
         "legend": legend(members),
         "is_live": is_live,
         "finished": finished,
-        "compared": [(SETTINGS[name].title, sweep.request.get(name, [])) for name in service.LISTED],
+        "compared": [(SETTINGS[name].title, sweep.request.get(name, [])) for name in LISTED],
         "worker_is_missing": is_live and not worker_is_alive("experiments"),
     }
 

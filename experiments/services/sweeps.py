@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
@@ -17,11 +16,10 @@ from experiments.services.configurations import Configuration, ExperimentRequest
 from experiments.services.estimates import refuse_what_does_not_fit_together
 from experiments.services.experiments import store_configuration
 from experiments.services.queue import enqueue
+from experiments.services.typed_settings import LISTED, several
 from latentlens.lib.problems import NotFound, Refused, refused_field
 from latentlens.lib.text import clean_name
 
-# The settings that may have several values; the others are the same for all, as they share one pass over the text.
-LISTED = ("architecture", "layer", "n_features", "k", "sparsity_coefficient", "seed")
 MOST_EXPERIMENTS = 64
 LONGEST_NAME = 200
 Status = Experiment.Status
@@ -96,7 +94,7 @@ def listed_values(lists: Mapping[str, str | Sequence[Any]]) -> dict[str, list[An
     for name in lists:
         if name not in LISTED:
             raise refused_field(name, f"Only {', '.join(LISTED)} can have several values.")
-    values = {name: _split(given) for name, given in lists.items()}
+    values = {name: several(given) for name, given in lists.items()}
     for name, found in values.items():
         if not all(isinstance(value, str | int | float) for value in found):
             raise refused_field(name, f"The values of {name} must be numbers or names.")
@@ -120,12 +118,6 @@ def sweeps_with_counts() -> QuerySet[Sweep]:
     """Sweeps with the numbers of their experiments: all, and those that are finished."""
     finished = Count("experiments", filter=Q(experiments__status=Status.FINISHED))
     return Sweep.objects.annotate(experiment_count=Count("experiments"), finished_count=finished)
-
-
-def _split(given: str | Sequence[Any]) -> list[Any]:
-    if isinstance(given, str):
-        return [part for part in re.split(r"[\s,;]+", given) if part]
-    return list(given) if isinstance(given, Sequence) else [given]
 
 
 def _combinations(lists: Mapping[str, list[Any]]) -> Iterator[dict[str, Any]]:

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 from experiments.engine.config import Setting
 from latentlens.lib.numbers import parse_integer, parse_number
-from latentlens.lib.problems import refused_field
+from latentlens.lib.problems import Refused, refused_field
 
 # A value, the text that was typed for it, or nothing. What comes from outside may be of any other type, and is refused.
 Raw: TypeAlias = float | str | bool | None
+
+# The settings that may have several values in a sweep; the others are the same for all, as they share one pass over
+# the text.
+LISTED = ("architecture", "layer", "n_features", "k", "sparsity_coefficient", "seed")
+WAYS_TO_SWEEP = "manage.py sweep, the page “New sweep”, or POST /api/sweeps"
 
 
 def is_empty(raw: Raw) -> bool:
@@ -18,6 +25,23 @@ def is_empty(raw: Raw) -> bool:
 
 def parse_setting(setting: Setting, raw: Raw) -> Any:
     """The value that `raw` means. Raises Refused for what is no value of this setting."""
+    try:
+        return _parsed(setting, raw)
+    except Refused:
+        if setting.name in LISTED and len(several(raw)) > 1:
+            sentence = f"{setting.name} takes one value; to compare several, start a sweep ({WAYS_TO_SWEEP})."
+            raise refused_field(setting.name, sentence) from None
+        raise
+
+
+def several(raw: Any) -> list[Any]:
+    """The values of a list, which may be text as it was typed: "16, 32 64"."""
+    if isinstance(raw, str):
+        return [part for part in re.split(r"[\s,;]+", raw) if part]
+    return list(raw) if isinstance(raw, Sequence) else [raw]
+
+
+def _parsed(setting: Setting, raw: Raw) -> Any:
     if setting.kind == "choice":
         return _choice(setting, raw)
     if setting.kind == "flag":

@@ -7,7 +7,8 @@ import re
 
 from latentlens.lib.problems import Refused, refused_field
 
-_INTEGER = re.compile(r"[+-]?[0-9]{1,19}")
+# Digits, or groups of three of them: "16,32" is no number but two.
+_INTEGER = re.compile(r"[+-]?([0-9]{1,19}|[0-9]{1,3}([\s,_][0-9]{3}){1,6})")
 
 
 def parse_integer(value: object, *, field: str, minimum: int, maximum: int) -> int:
@@ -17,8 +18,8 @@ def parse_integer(value: object, *, field: str, minimum: int, maximum: int) -> i
         number = value
     elif isinstance(value, float) and value.is_integer():
         number = int(value)
-    elif isinstance(value, str) and _INTEGER.fullmatch(plain := re.sub(r"[\s,_]", "", value)):
-        number = int(plain)
+    elif isinstance(value, str) and _INTEGER.fullmatch(typed := value.strip()):
+        number = int(re.sub(r"[\s,_]", "", typed))
     if number is None or not minimum <= number <= maximum:
         raise refused_field(field, f"{field} must be a whole number from {minimum:,} to {maximum:,}.")
     return number

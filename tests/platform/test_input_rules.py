@@ -62,7 +62,9 @@ def test_what_is_accepted_is_storable_and_stays_the_same(text: str) -> None:
     assert clean_text(cleaned, field="note", maximum=10_000) == cleaned
 
 
-@pytest.mark.parametrize(("value", "meant"), [("4,096", 4096), ("4 096", 4096), ("+7", 7), (7, 7), (7.0, 7)])
+@pytest.mark.parametrize(
+    ("value", "meant"), [("4,096", 4096), (" 4 096 ", 4096), ("4_096", 4096), ("+7", 7), (7, 7), (7.0, 7)]
+)
 def test_whole_numbers(value: Any, meant: int) -> None:
     assert parse_integer(value, field="k", minimum=0, maximum=10_000) == meant
 
@@ -74,6 +76,12 @@ def test_what_is_not_a_whole_number_in_range(value: Any) -> None:
     with pytest.raises(Refused, match="k must be a whole number from 0 to 10,000") as refusal:
         parse_integer(value, field="k", minimum=0, maximum=10_000)
     assert set(refusal.value.fields) == {"k"}
+
+
+@pytest.mark.parametrize("value", ["16,32", "1,00", "1,0000", ",100", "1 2"])
+def test_a_list_is_no_number_with_thousands_apart(value: str) -> None:
+    with pytest.raises(Refused, match="k must be a whole number"):
+        parse_integer(value, field="k", minimum=0, maximum=10_000)
 
 
 @pytest.mark.parametrize(("value", "meant"), [("0.25", 0.25), (1, 1.0), ("1e-3", 0.001)])
