@@ -35,3 +35,21 @@ def list_sweeps(request: HttpRequest, limit: str | None = None, cursor: str | No
 def get_sweep(request: HttpRequest, sweep_id: int) -> Any:
     """One sweep with the ids of its experiments."""
     return service.sweep_by_id(sweep_id)
+
+
+@router.post("/{sweep_id}/cancel", response={200: schemas.SweepOut, **REFUSALS}, operation_id="cancel_sweep")
+def cancel_sweep(request: HttpRequest, sweep_id: int) -> Any:
+    """Ends every experiment of it that has not ended, for good."""
+    return service.cancel_sweep(sweep_id)
+
+
+@router.post("/{sweep_id}/pause", response={200: schemas.SweepOut, **REFUSALS}, operation_id="pause_sweep")
+def pause_sweep(request: HttpRequest, sweep_id: int) -> Any:
+    """Stops its experiments that wait or run, each at a checkpoint."""
+    return service.pause_sweep(sweep_id)
+
+
+@router.post("/{sweep_id}/resume", response={200: schemas.SweepOut, **REFUSALS}, operation_id="resume_sweep")
+def resume_sweep(request: HttpRequest, sweep_id: int) -> Any:
+    """Queues its paused and failed experiments again; those that are not trained yet go on side by side."""
+    return service.resume_sweep(sweep_id)

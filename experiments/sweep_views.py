@@ -5,23 +5,26 @@ from __future__ import annotations
 import csv
 from typing import Any
 
+from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
-from django.views.decorators.http import require_GET, require_http_methods
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from experiments import live_page
 from experiments.engine.config import SETTINGS
-from experiments.models import Sweep
+from experiments.models import Experiment, Sweep
 from experiments.pareto import charts, legend, sweep_rows
 from experiments.services import sweeps as service
+from experiments.services.experiments import RESUMABLE
 from experiments.services.typed_settings import LISTED
 from experiments.services.workers import worker_is_alive
 from experiments.sweep_form import SweepForm
 from latentlens.lib.csv_cells import safe_cell
 from latentlens.lib.paging import Ordering, page_of
-from latentlens.lib.problems import NotFound, Refused
+from latentlens.lib.problems import Conflict, NotFound, Refused
 
 ROWS = 25
+CHANGES = {"cancel": service.cancel_sweep, "pause": service.pause_sweep, "resume": service.resume_sweep}
 
 
 @require_GET
@@ -62,6 +65,17 @@ def results(request: HttpRequest, sweep_id: int) -> HttpResponse:
     return render(request, "experiments/_sweep_results.html", _context(_find(sweep_id)))
 
 
+@require_POST
+def change(request: HttpRequest, sweep_id: int, action: str) -> HttpResponse:
+    """Cancels, pauses or resumes all experiments that can be; says so when none can."""
+    sweep = _find(sweep_id)
+    try:
+        CHANGES[action](sweep_id)
+    except Conflict as conflict:
+        messages.error(request, conflict.message)
+    return redirect(sweep)
+
+
 @require_GET
 def table(request: HttpRequest, sweep_id: int) -> HttpResponse:
     """The numbers as CSV, one row for each experiment."""
@@ -83,9 +97,21 @@ def _context(sweep: Sweep) -> dict[str, Any]:
         "charts": charts(members),
         "legend": legend(members),
         "is_live": is_live,
+        **_offers(members),
         "finished": finished,
         "compared": [(SETTINGS[name].title, sweep.request.get(name, [])) for name in LISTED],
         "worker_is_missing": is_live and not worker_is_alive("experiments"),
+    }
+
+
+def _offers(members: list[Experiment]) -> dict[str, bool]:
+    """What can be asked of the experiments together, and what has been asked already."""
+    unasked = [member for member in members if not member.cancel_requested]
+    return {
+        "can_pause": any(member.is_live and not member.pause_requested for member in unasked),
+        "can_resume": any(member.status in RESUMABLE for member in members),
+        "can_cancel": any(member.is_live or member.status == Experiment.Status.PAUSED for member in unasked),
+        "is_pausing": any(member.pause_requested for member in unasked),
     }
 
 

@@ -5,6 +5,7 @@ from experiments.consumers import ExperimentConsumer
 
 app_name = "experiments"
 _one = "experiments/<int:experiment_id>/"
+_sweep = "sweeps/<int:sweep_id>/"
 urlpatterns = [
     path("", views.experiment_list, name="home"),
     path("experiments/", views.experiment_list, name="list"),
@@ -26,8 +27,11 @@ urlpatterns = [
     path(f"{_one}resume/", views.change, {"action": "resume"}, name="resume"),
     path("sweeps/", sweep_views.sweep_list, name="sweeps"),
     path("sweeps/new/", sweep_views.new, name="sweep-new"),
-    path("sweeps/<int:sweep_id>/", sweep_views.detail, name="sweep"),
-    path("sweeps/<int:sweep_id>/results/", sweep_views.results, name="sweep-results"),
-    path("sweeps/<int:sweep_id>/sweep.csv", sweep_views.table, name="sweep-table"),
+    path(_sweep, sweep_views.detail, name="sweep"),
+    path(f"{_sweep}results/", sweep_views.results, name="sweep-results"),
+    path(f"{_sweep}cancel/", sweep_views.change, {"action": "cancel"}, name="sweep-cancel"),
+    path(f"{_sweep}pause/", sweep_views.change, {"action": "pause"}, name="sweep-pause"),
+    path(f"{_sweep}resume/", sweep_views.change, {"action": "resume"}, name="sweep-resume"),
+    path(f"{_sweep}sweep.csv", sweep_views.table, name="sweep-table"),
 ]
 websocket_urlpatterns = [path("ws/experiments/<int:experiment_id>", ExperimentConsumer.as_asgi())]

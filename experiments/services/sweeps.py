@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import Any
@@ -14,10 +15,15 @@ from experiments.engine.config import ARCHITECTURES, SETTINGS
 from experiments.models import Experiment, Sweep
 from experiments.services.configurations import Configuration, ExperimentRequest, configure
 from experiments.services.estimates import refuse_what_does_not_fit_together
-from experiments.services.experiments import store_configuration
+from experiments.services.experiments import (
+    cancel_experiment,
+    pause_experiment,
+    resume_experiment,
+    store_configuration,
+)
 from experiments.services.queue import enqueue
 from experiments.services.typed_settings import LISTED, several
-from latentlens.lib.problems import NotFound, Refused, refused_field
+from latentlens.lib.problems import Conflict, NotFound, Refused, refused_field
 from latentlens.lib.text import clean_name
 
 MOST_EXPERIMENTS = 64
@@ -118,6 +124,34 @@ def sweeps_with_counts() -> QuerySet[Sweep]:
     """Sweeps with the numbers of their experiments: all, and those that are finished."""
     finished = Count("experiments", filter=Q(experiments__status=Status.FINISHED))
     return Sweep.objects.annotate(experiment_count=Count("experiments"), finished_count=finished)
+
+
+def cancel_sweep(sweep_id: int) -> Sweep:
+    """Ends for good what has not ended of a sweep. Raises NotFound, and Conflict when all of it has."""
+    return _change_each(sweep_id, cancel_experiment, "cancelled")
+
+
+def pause_sweep(sweep_id: int) -> Sweep:
+    """Stops all of a sweep that waits or runs, each at a checkpoint. Raises NotFound, Conflict when nothing does."""
+    return _change_each(sweep_id, pause_experiment, "paused")
+
+
+def resume_sweep(sweep_id: int) -> Sweep:
+    """Queues all that is paused or failed; what is untrained of it shares a pass again. Raises NotFound, Conflict."""
+    return _change_each(sweep_id, resume_experiment, "resumed")
+
+
+def _change_each(sweep_id: int, change: Callable[[int], Experiment], verb: str) -> Sweep:
+    """Changes every experiment that can be changed so, in one transaction: a worker finds all of them or none."""
+    sweep, changed = sweep_by_id(sweep_id), 0
+    with transaction.atomic():
+        for experiment_id in members_of(sweep).values_list("pk", flat=True):
+            with suppress(Conflict):
+                change(experiment_id)
+                changed += 1
+    if not changed:
+        raise Conflict(f"No experiment of this sweep can be {verb} now.")
+    return sweep
 
 
 def _combinations(lists: Mapping[str, list[Any]]) -> Iterator[dict[str, Any]]:

@@ -18,6 +18,7 @@ from experiments.models import Corpus, Experiment
 from experiments.services import language_models
 from experiments.services.configurations import ExperimentRequest, configure
 from experiments.services.experiments import store_experiment
+from tests.worker_processes import ChildProcess, start_worker
 
 Status = Experiment.Status
 SMALL: dict[str, Any] = {"model": "builtin", "layer": 1, "n_features": 64, "k": 4, "training_tokens": 40_960}
@@ -163,6 +164,21 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
     fake = FakeEngine()
     monkeypatch.setattr(runner, "engine_records", fake.records)
     return fake
+
+
+@pytest.fixture
+def workers(child_environment: dict[str, str], tmp_path: Path) -> Iterator[Any]:
+    """Starts workers for the queue `experiments`; what still runs at the end is killed."""
+    started: list[ChildProcess] = []
+
+    def start() -> ChildProcess:
+        log = tmp_path / f"worker-{len(started)}.log"
+        started.append(start_worker(child_environment, log, queues="experiments"))
+        return started[-1]
+
+    yield start
+    for worker in started:
+        worker.kill_all()
 
 
 @pytest.fixture

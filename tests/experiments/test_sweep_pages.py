@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import csv
 import io
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.test import Client
+from django.utils import timezone
 
 from experiments.models import Experiment, Sweep
 from experiments.pareto import charts, frontier_of
-from experiments.services import sweeps
+from experiments.services import experiments, sweeps
 from experiments.services.sweeps import SweepRequest, members_of, store_sweep
 from tests.experiments.conftest import QUALITY, SMALL
 
@@ -24,6 +26,7 @@ MEASURED = [(2.0, 0.70), (4.0, 0.82), (8.0, 0.81), (16.0, 0.95)]
 @pytest.fixture(autouse=True)
 def quiet(data_dir: object, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sweeps, "enqueue", lambda _: None)
+    monkeypatch.setattr(experiments, "enqueue", lambda _: None)
 
 
 @pytest.fixture
@@ -82,6 +85,43 @@ def test_a_sweep_that_has_just_begun_says_so_and_looks_again(page_client: Client
 def test_a_sweep_without_experiments_says_so(page_client: Client, sweep: Sweep) -> None:
     sweep.experiments.all().delete()
     assert "Its experiments were deleted" in page(page_client, sweep.get_absolute_url())
+
+
+def test_all_of_a_sweep_is_paused_resumed_and_cancelled(page_client: Client) -> None:
+    sweep = store_sweep(SweepRequest(SMALL, {"k": "2, 4, 8"}), Status.QUEUED)
+    address = sweep.get_absolute_url()
+    members = members_of(sweep)
+    members.filter(k=2).update(status=Status.FINISHED)
+    members.filter(k=4).update(status=Status.RUNNING, lease_until=timezone.now() + timedelta(minutes=1))
+    assert ("Pause all" in page(page_client, address), "Resume all" in page(page_client, address)) == (True, False)
+    assert page_client.post(f"{address}pause/")["Location"] == address
+    assert states(sweep) == [(Status.FINISHED, False), (Status.RUNNING, True), (Status.PAUSED, False)]
+    html = page(page_client, address)
+    assert "pausing: saving checkpoints" in html
+    assert ("Pause all" in html, "Resume all" in html, "Cancel all" in html) == (False, True, True)
+    members.filter(k=4).update(status=Status.FAILED, pause_requested=False)
+    page_client.post(f"{address}resume/")
+    assert [status for status, _ in states(sweep)] == [Status.FINISHED, Status.QUEUED, Status.QUEUED]
+    page_client.post(f"{address}cancel/")
+    assert [status for status, _ in states(sweep)] == [Status.FINISHED, Status.CANCELLED, Status.CANCELLED]
+    html = page(page_client, address)
+    assert not any(f"{word} all" in html for word in ("Pause", "Resume", "Cancel"))
+
+
+def states(sweep: Sweep) -> list[tuple[str, bool]]:
+    return list(members_of(sweep).values_list("status", "pause_requested"))
+
+
+def test_what_can_no_longer_be_done_with_a_sweep_is_said(page_client: Client, api_client: Client, sweep: Sweep) -> None:
+    answer = page_client.post(f"{sweep.get_absolute_url()}pause/", follow=True)
+    assert "No experiment of this sweep can be paused now." in answer.content.decode()
+    for action in ("pause", "resume", "cancel"):
+        assert api_client.post(f"/api/sweeps/{sweep.pk}/{action}").status_code == 409
+        assert api_client.post(f"/api/sweeps/99/{action}").status_code == 404
+        assert page_client.post(f"/sweeps/99/{action}/").status_code == 404
+    members_of(sweep).filter(k=2).update(status=Status.FAILED)
+    assert api_client.post(f"/api/sweeps/{sweep.pk}/resume").json()["id"] == sweep.pk
+    assert states(sweep)[0] == (Status.QUEUED, False)
 
 
 def test_the_csv_has_a_row_for_each_and_no_formulas(page_client: Client, sweep: Sweep) -> None:

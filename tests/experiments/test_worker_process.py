@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from experiments.services.experiments import store_experiment
 from experiments.services.queue import enqueue
 from features.models import Feature
 from tests.engine.tiny_models import save_tiny_model
-from tests.worker_processes import ChildProcess, start_worker, wait_until
+from tests.worker_processes import wait_until
 
 Status = Experiment.Status
 STEPS = 300
@@ -48,21 +47,6 @@ def experiment(data_dir: Path) -> Experiment:
     stored.config |= {"evaluation_tokens": 512, "harvest_tokens": 512}
     stored.save()
     return stored
-
-
-@pytest.fixture
-def workers(child_environment: dict[str, str], tmp_path: Path) -> Iterator[Any]:
-    """Starts workers for the queue `experiments`; what still runs at the end is killed."""
-    started: list[ChildProcess] = []
-
-    def start() -> ChildProcess:
-        log = tmp_path / f"worker-{len(started)}.log"
-        started.append(start_worker(child_environment, log, queues="experiments"))
-        return started[-1]
-
-    yield start
-    for worker in started:
-        worker.kill_all()
 
 
 def now(experiment: Experiment) -> Experiment:
