@@ -74,7 +74,9 @@ class ExperimentOut(Schema):
     corpus: int
     sweep: int | None = Field(description="The sweep that it belongs to.")
     config: dict[str, Any]
-    resources: dict[str, Any] = Field(description="By stage: compute path, largest memory of the process, of its GPU.")
+    resources: dict[str, Any] = Field(
+        description="By stage: compute path, largest memory of the process and of its GPU, experiments side by side."
+    )
     captured: dict[str, Any] | None = Field(description="Tokens and documents that were read, and what was left out.")
     quality: dict[str, Any] | None
     weights_sha256: str | None

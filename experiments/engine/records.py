@@ -65,12 +65,16 @@ class MemberFailed:
 
 @dataclass(frozen=True)
 class ResourcesUsed:
-    """What the process took until the end of a stage: its largest memory, that of its GPU, and how it computed."""
+    """What the process took until the end of a stage: its largest memory, that of its GPU, and how it computed.
+
+    It took that for all `experiments` together that it trained side by side.
+    """
 
     stage: Stage
     path: str
     memory_bytes: int
     gpu_memory_bytes: int | None
+    experiments: int = 1
 
 
 Record: TypeAlias = ModelLoaded | Progress | Measurement | Checkpointed | ResourcesUsed | StageFinished

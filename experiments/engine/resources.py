@@ -16,11 +16,11 @@ from experiments.engine.records import Record, ResourcesUsed, Stage, StageFinish
 RESIDENT_UNIT = 1 if sys.platform == "darwin" else 1024
 
 
-def resources_used(stage: Stage, device: str) -> ResourcesUsed:
-    """The largest values since this process began; a worker has a process of its own for each experiment."""
+def resources_used(stage: Stage, device: str, experiments: int = 1) -> ResourcesUsed:
+    """The largest values since this process began; a worker has a process of its own for each task."""
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * RESIDENT_UNIT
     gpu_memory = torch.cuda.max_memory_allocated(device) if device.startswith("cuda") else None
-    return ResourcesUsed(stage, compute_path(device), memory, gpu_memory)
+    return ResourcesUsed(stage, compute_path(device), memory, gpu_memory, experiments)
 
 
 def with_resources(records: Generator[Record, None, None], device: str) -> Iterator[Record]:

@@ -25,7 +25,8 @@ from experiments.engine.learning import Learning
 from experiments.engine.model_loading import open_language_model
 from experiments.engine.pace import Pace
 from experiments.engine.pipeline import write_config
-from experiments.engine.records import MemberFailed, ModelLoaded, Progress, Record
+from experiments.engine.records import MemberFailed, ModelLoaded, Progress, Record, StageFinished
+from experiments.engine.resources import resources_used
 from experiments.engine.segments import Position
 from experiments.engine.training import ShouldCheckpoint, Training
 
@@ -54,6 +55,7 @@ class SideBySide:
     def __init__(self, members: Sequence[Member]) -> None:
         _refuse_unlike([member.job.config for member in members])
         self._members = dict(enumerate(members))
+        self._together = len(members)
         self._learning: dict[int, Learning] = {}
         self._training: dict[int, Training] = {}
 
@@ -64,6 +66,14 @@ class SideBySide:
 
     def run(self) -> Iterator[Event]:
         """The events of all members, in the order in which they happen. Closing it is as good as dropping all."""
+        device = self._members[0].job.device
+        with closing(self._run()) as events:
+            for number, record in events:
+                if isinstance(record, StageFinished):
+                    yield number, resources_used(record.stage, device, self._together)
+                yield number, record
+
+    def _run(self) -> Generator[Event, None, None]:
         first = self._members[0].job
         devices.prepare(first.device, first.threads)
         model = yield from self._told_to_all(

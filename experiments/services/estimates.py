@@ -21,12 +21,16 @@ def estimate_of(config: ExperimentConfig, card: ModelCard | None) -> Estimate | 
 
 @dataclass(frozen=True)
 class MemoryUse:
-    """The forecast of an experiment beside what its stages were measured to take; None where one is not known."""
+    """The forecast of an experiment beside what its stages were measured to take; None where one is not known.
+
+    Where `experiments` were trained side by side by one process, both are of all of them together.
+    """
 
     path: str
     measured_bytes: int
     gpu_bytes: int | None
     forecast_bytes: int | None
+    experiments: int
 
 
 def memory_use(experiment: Experiment) -> MemoryUse | None:
@@ -35,21 +39,28 @@ def memory_use(experiment: Experiment) -> MemoryUse | None:
     if not stages:
         return None
     on_gpu = [stage["gpu_memory_bytes"] for stage in stages if stage["gpu_memory_bytes"] is not None]
+    largest = max(stages, key=lambda stage: stage["memory_bytes"])
+    together = largest.get("experiments", 1)
     return MemoryUse(
         path=stages[-1]["path"],
-        measured_bytes=max(stage["memory_bytes"] for stage in stages),
+        measured_bytes=largest["memory_bytes"],
         gpu_bytes=max(on_gpu, default=None),
-        forecast_bytes=_forecast(experiment),
+        forecast_bytes=_forecast_of(_side_by_side(experiment) if together > 1 else [experiment]),
+        experiments=together,
     )
 
 
-def _forecast(experiment: Experiment) -> int | None:
-    config = ExperimentConfig.from_json(experiment.config)
+def _side_by_side(experiment: Experiment) -> list[Experiment]:
+    return list(Experiment.objects.filter(sweep=experiment.sweep_id)) if experiment.sweep_id else [experiment]
+
+
+def _forecast_of(experiments: Sequence[Experiment]) -> int | None:
+    configs = [ExperimentConfig.from_json(experiment.config) for experiment in experiments]
     try:
-        needed = estimate_of(config, model_card(config.model))
+        card = model_card(configs[0].model)
     except Refused:  # the model is no longer there
         return None
-    return needed.memory_bytes if needed else None
+    return memory_side_by_side(configs, card) if card else None
 
 
 def refuse_what_does_not_fit(config: ExperimentConfig, card: ModelCard | None) -> None:

@@ -13,7 +13,15 @@ from experiments.engine.artifacts import ExperimentFolder, sha256_of
 from experiments.engine.config import ConfigError, ExperimentConfig, SaeConfig
 from experiments.engine.job import Job, ResumePoint
 from experiments.engine.pipeline import never
-from experiments.engine.records import Checkpointed, Measurement, MemberFailed, ModelLoaded, Record, StageFinished
+from experiments.engine.records import (
+    Checkpointed,
+    Measurement,
+    MemberFailed,
+    ModelLoaded,
+    Record,
+    ResourcesUsed,
+    StageFinished,
+)
 from experiments.engine.segment_cache import SEGMENTS, SegmentCache
 from experiments.engine.sweep import Event, Member, SideBySide
 from tests.engine.test_pipeline import always, job_in, workplace
@@ -99,6 +107,9 @@ def test_each_member_gets_the_weights_that_it_would_get_alone(
         assert steps(records) == list(range(5, 51, 5))
         assert sum(isinstance(record, ModelLoaded) for record in records) == 1
         assert [r.stage for r in records if isinstance(r, StageFinished)] == ["capture", "training"]
+        used = [r for r in records if isinstance(r, ResourcesUsed)]
+        assert [(r.stage, r.experiments) for r in used] == [("capture", 4), ("training", 4)]
+        assert all(r.memory_bytes > 0 and r.path.startswith("float32") for r in used)
     assert set(passes) == {3}  # three places in every pass
     assert len(passes) < 15  # four trainings by themselves capture as often together
 

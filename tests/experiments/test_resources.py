@@ -10,10 +10,11 @@ from django.test import Client
 
 from experiments import runner
 from experiments.engine.records import ResourcesUsed, StageFinished
-from experiments.models import Experiment
-from experiments.services.estimates import memory_use
+from experiments.models import Experiment, Sweep
+from experiments.services.estimates import MemoryUse, memory_use
 from experiments.services.leases import claim
-from tests.experiments.conftest import FakeEngine
+from experiments.services.sweeps import SweepRequest, store_sweep
+from tests.experiments.conftest import SMALL, FakeEngine
 
 Make = Callable[..., Experiment]
 PATH = "float32 · 2 threads · CPU with AVX2"
@@ -48,6 +49,28 @@ def test_the_page_shows_measured_and_forecast(page_client: Client, finished: Exp
     assert PATH in page
     assert "measured at most" in page
     assert "forecast" in page
+
+
+def test_experiments_side_by_side_are_measured_and_forecast_together(page_client: Client, data_dir: object) -> None:
+    sweep = store_sweep(SweepRequest(SMALL, {"layer": "0, 1, 2"}), Experiment.Status.FINISHED)
+    alone, member = memory_of(sweep, 1), memory_of(sweep, 3)
+    assert member.forecast_bytes is not None
+    assert alone.forecast_bytes is not None
+    assert member.forecast_bytes > alone.forecast_bytes
+    page = page_client.get(sweep.experiments.get(layer=1).get_absolute_url()).content.decode()
+    assert "measured at most by 3 experiments side by side" in page
+
+
+def memory_of(sweep: Sweep, experiments: int) -> MemoryUse:
+    """Of its middle experiment, as if so many had been trained together; the evaluation alone took less."""
+    used = {"path": PATH, "memory_bytes": 2_000_000_000, "gpu_memory_bytes": None, "experiments": experiments}
+    experiment = sweep.experiments.get(layer=1)
+    experiment.resources = {"training": used, "evaluation": used | {"memory_bytes": 1_000_000_000, "experiments": 1}}
+    experiment.save()
+    found = memory_use(experiment)
+    assert found is not None
+    assert (found.measured_bytes, found.experiments) == (2_000_000_000, experiments)
+    return found
 
 
 def test_a_model_that_is_gone_has_no_forecast(make_experiment: Make, monkeypatch: pytest.MonkeyPatch) -> None:
