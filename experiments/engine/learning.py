@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass
 
 from experiments.engine.artifacts import ExperimentFolder, sha256_of
 from experiments.engine.capture import Reading, capture_batches
@@ -13,11 +14,35 @@ from experiments.engine.job import Job, ResumePoint
 from experiments.engine.kernels import Weights
 from experiments.engine.language_model import LanguageModel
 from experiments.engine.pace import Pace
-from experiments.engine.records import Record, StageFinished
+from experiments.engine.records import Progress, Record, StageFinished
 from experiments.engine.sae import Sae, SaeDescription, save_sae
 from experiments.engine.threshold_fit import ThresholdFit
 from experiments.engine.training import SegmentSource, start_training
 from experiments.engine.windows import first_windows
+
+
+@dataclass(frozen=True)
+class Fitting:
+    """A threshold that training left open, fitted on the first `tokens` of the held-out text."""
+
+    fit: ThresholdFit
+    reading: Reading
+    tokens: int
+
+
+def fit_together(model: LanguageModel, windows: WindowSet, fittings: Sequence[Fitting]) -> Iterator[Progress]:
+    """Fits the thresholds of SAEs that are trained side by side; the model reads the held-out text once for all."""
+    for tokens in {fitting.tokens for fitting in fittings}:
+        together = [fitting for fitting in fittings if fitting.tokens == tokens]
+        text = first_windows(windows.held_out, tokens)
+        pace = Pace("training", text.text_tokens, text.text_tokens)
+        for batches in capture_batches(model, text, [fitting.reading for fitting in together]):
+            for fitting, batch in zip(together, batches, strict=True):
+                fitting.fit.add(batch.states)
+            read = len(batches[0].positions) + batches[0].outliers_left_out
+            pace.advance(read, read)
+            if pace.due:
+                yield pace.report("fitting the threshold on held-out text")
 
 
 class Learning:
@@ -48,28 +73,21 @@ class Learning:
         """The state before the first step; `source` holds the first segment."""
         return start_training(self._config, source, self._start)
 
-    def finish(self, state: TrainingState) -> Generator[Record, None, Sae]:
-        """Fits what training left open, writes the files and says so."""
-        weights = yield from self._fitted(state)
-        sae = self._save(state, weights)
+    def fitting(self, state: TrainingState) -> Fitting | None:
+        """What is to be fitted after the last step; None where training left nothing open."""
+        architecture = state.trainer.architecture
+        if not architecture.has_fitted_threshold:
+            return None
+        fit = ThresholdFit(architecture, state.trainer.folded_weights(), self._config.sae.k)
+        reading = Reading(self._config.place, norm_limit=state.norm_limit)
+        return Fitting(fit, reading, self._config.training.threshold_tokens)
+
+    def finish(self, state: TrainingState, fitting: Fitting | None) -> Generator[Record, None, Sae]:
+        """Writes the files and says so; `fitting` has been fitted."""
+        sae = self._save(state, fitting.fit.fitted() if fitting else state.trainer.folded_weights())
         values = {"weights_sha256": sha256_of(self._folder.weights), "steps": state.trainer.step}
         yield StageFinished("training", values)
         return sae
-
-    def _fitted(self, state: TrainingState) -> Generator[Record, None, Weights]:
-        """The weights for hidden states as the model has them, with their threshold where training left it open."""
-        architecture, weights = state.trainer.architecture, state.trainer.folded_weights()
-        if not architecture.has_fitted_threshold:
-            return weights
-        text = first_windows(self._windows.held_out, self._config.training.threshold_tokens)
-        fit, pace = ThresholdFit(architecture, weights, self._config.sae.k), Pace("training", *[text.text_tokens] * 2)
-        reading = Reading(self._config.place, norm_limit=state.norm_limit)
-        for (batch,) in capture_batches(self._model, text, [reading]):
-            fit.add(batch.states)
-            pace.advance(len(batch.states), len(batch.states))
-            if pace.due:
-                yield pace.report("fitting the threshold on held-out text")
-        return fit.fitted()
 
     def _save(self, state: TrainingState, weights: Weights) -> Sae:
         config = self._config

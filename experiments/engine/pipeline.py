@@ -21,7 +21,7 @@ from experiments.engine.harvest import harvest
 from experiments.engine.importing import import_sae
 from experiments.engine.job import Job, ResumePoint
 from experiments.engine.language_model import LanguageModel
-from experiments.engine.learning import Learning
+from experiments.engine.learning import Learning, fit_together
 from experiments.engine.model_loading import open_language_model
 from experiments.engine.pace import Pace
 from experiments.engine.processes import ALONE, Processes
@@ -104,7 +104,9 @@ class _Pipeline:
             state.trainer.join(self._processes)
             training = Training(self._config, state, source, self._folder, self._should_checkpoint)
             yield from training.run()
-        return (yield from learning.finish(training.state))
+        fitting = learning.fitting(training.state)
+        yield from fit_together(model, windows, [fitting] if fitting else [])
+        return (yield from learning.finish(training.state, fitting))
 
     def _capture_first_segment(self, source: CorpusSource, windows: WindowSet) -> Iterator[Record]:
         tokens = source.text_tokens(0)

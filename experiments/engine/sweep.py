@@ -16,12 +16,13 @@ from experiments.engine import devices
 from experiments.engine.artifacts import ExperimentFolder
 from experiments.engine.cached_segments import kept_segments
 from experiments.engine.capture import Reading
+from experiments.engine.checkpoints import TrainingState
 from experiments.engine.config import ConfigError, ExperimentConfig, validate
 from experiments.engine.corpus import WindowSet, capture_finished, prepare_windows
 from experiments.engine.corpus_source import CorpusCapture
 from experiments.engine.job import Job, ResumePoint
 from experiments.engine.language_model import LanguageModel
-from experiments.engine.learning import Learning
+from experiments.engine.learning import Fitting, Learning, fit_together
 from experiments.engine.model_loading import open_language_model
 from experiments.engine.pace import Pace
 from experiments.engine.pipeline import write_config
@@ -100,6 +101,9 @@ class SideBySide:
                 yield from self._capture(capture, min(places)[1])
                 self._capture_ahead(capture, min(places))
                 yield from self._train_on_segment(min(places))
+                if any(training.is_done for training in self._training.values()):
+                    capture.close()  # the model reads one text at a time
+                    yield from self._finish(model, windows)
 
     def _to_all(self, record: Record) -> Iterator[Event]:
         for number in list(self._members):
@@ -180,7 +184,7 @@ class SideBySide:
     def _train_on_segment(self, place: tuple[int, int]) -> Iterator[Event]:
         """Members whose turn it is take turns, from one of their records to the next; the others may save."""
         turns = {
-            number: self._segment_of(number, training)
+            number: training.on_segment()
             for number, training in self._training.items()
             if _place(training.state.position) == place
         }
@@ -201,17 +205,32 @@ class SideBySide:
             return
         if record is not None:
             yield number, record
-            return
-        del turns[number]
-        if number in self._training and self._training[number].is_done:
-            self.drop(number)
+        else:
+            del turns[number]
 
-    def _segment_of(self, number: int, training: Training) -> Generator[Record, None, None]:
-        """The segment that is held, and after the last step all that follows it."""
-        yield from training.on_segment()
-        if training.is_done:
-            yield training.pace.report()
-            yield from self._learning[number].finish(training.state)
+    def _finish(self, model: LanguageModel, windows: WindowSet) -> Iterator[Event]:
+        """What follows the last step, for those that have done it: they read the held-out text together."""
+        done = {number: training.state for number, training in self._training.items() if training.is_done}
+        fittings = {number: self._learning[number].fitting(state) for number, state in done.items()}
+        for progress in fit_together(model, windows, [fitting for fitting in fittings.values() if fitting]):
+            for number in list(self._training):
+                if number in done:
+                    yield number, progress
+                else:
+                    yield from self._checkpoints(number)
+        for number, state in done.items():
+            if number in self._members:
+                yield from self._finished(number, state, fittings[number])
+
+    def _finished(self, number: int, state: TrainingState, fitting: Fitting | None) -> Iterator[Event]:
+        yield number, self._training[number].pace.report()
+        try:
+            for record in self._learning[number].finish(state, fitting):
+                yield number, record
+        except Exception as error:
+            yield from self._failed(number, error)
+        else:
+            self.drop(number)
 
     def _checkpoints(self, number: int) -> Iterator[Event]:
         if number in self._training:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
 from typing import Protocol, TypeAlias
 
@@ -107,7 +107,7 @@ class Training:
             yield from self.on_segment()
         yield self.pace.report()
 
-    def on_segment(self) -> Iterator[Record]:
+    def on_segment(self) -> Generator[Record, None, None]:
         """Trains on what is left of the segment that the source holds, and moves on to the next one."""
         yield from self._train_on_segment()
         following = self.state.position.after_segment(self.source.segments)

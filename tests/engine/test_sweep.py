@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.engine import corpus_source, pipeline
+from experiments.engine import corpus_source, learning, pipeline
 from experiments.engine.artifacts import ExperimentFolder, sha256_of
 from experiments.engine.config import ConfigError, ExperimentConfig, SaeConfig
 from experiments.engine.job import Job, ResumePoint
@@ -98,7 +98,15 @@ def test_each_member_gets_the_weights_that_it_would_get_alone(
         passes.append(len(readings))
         return read(model, windows, readings)  # type: ignore[arg-type]
 
+    fitted: list[int] = []
+    read_held_out = learning.capture_batches
+
+    def counted_fit(model: object, windows: object, readings: list[object]) -> object:
+        fitted.append(len(readings))
+        return read_held_out(model, windows, readings)  # type: ignore[arg-type]
+
     monkeypatch.setattr(corpus_source, "capture_segment", counted)
+    monkeypatch.setattr(learning, "capture_batches", counted_fit)
     made, memory = jobs(workplace, tmp_path), Memory()
     for event in SideBySide(memory.members(made)).run():
         memory.take(event)
@@ -111,6 +119,7 @@ def test_each_member_gets_the_weights_that_it_would_get_alone(
         assert [(r.stage, r.experiments) for r in used] == [("capture", 4), ("training", 4)]
         assert all(r.memory_bytes > 0 and r.path.startswith("float32") for r in used)
     assert set(passes) == {3}  # three places in every pass
+    assert fitted == [2]  # BatchTopK's and JumpReLU's thresholds, from one pass over the held-out text
     assert len(passes) < 15  # four trainings by themselves capture as often together
 
 
