@@ -108,7 +108,7 @@ def add_hub_corpus(request: HttpRequest, wanted: schemas.HubCorpusIn) -> Any:
 )
 def preview_corpus(request: HttpRequest, corpus_id: int, wanted: schemas.PreviewIn) -> Any:
     """The first windows of a corpus as tokens. 202 while a worker reads it; ask again for the answer."""
-    made = previews.ask_for_preview(ExperimentRequest(layer=0, corpus=corpus_id, **wanted.dict()))
+    made = previews.ask_for_preview(previews.request_of(wanted.model_dump() | {"corpus": corpus_id}))
     return Status(202 if made.is_awaited else 200, made)
 
 

@@ -121,12 +121,13 @@ def explorer_context(form: ExplorerForm) -> dict[str, Any]:
 def settings_context(form: ExplorerForm) -> dict[str, Any]:
     """The settings that the chosen architecture has."""
     architecture = form.text("architecture")
-    advanced = advanced_settings(form, architecture)
+    basic, advanced = basic_settings(form, architecture), advanced_settings(form, architecture)
     return {
         "form": form,
         "architectures": ARCHITECTURES.values(),
-        "basic": basic_settings(form, architecture),
+        "basic": basic,
         "advanced": advanced,
+        "remembered": [shown for group in (basic, *advanced) for shown in group.typed_for_other_architectures],
         "has_advanced_mistakes": any(group.has_mistakes for group in advanced),
     }
 

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from experiments.engine.config import SETTINGS
 from experiments.models import Experiment, Metric, Sweep, TokenPreview
+from experiments.services.previews import READ
 from experiments.services.sweeps import MOST_EXPERIMENTS
 from experiments.services.typed_settings import LISTED
 from experiments.setting_schemas import TYPES, setting_schema
@@ -185,12 +186,18 @@ class CorpusPage(Schema):
     next: str | None
 
 
-class PreviewIn(Schema):
+def _describe_preview(schema: dict[str, Any]) -> None:
+    schema["properties"] |= {name: setting_schema(SETTINGS[name]) for name in READ}
+    schema["additionalProperties"] = False
+
+
+class PreviewIn(BaseModel):
+    """What is to be read, and those settings that its windows depend on; judged as those of an experiment."""
+
+    model_config = ConfigDict(extra="allow", json_schema_extra=_describe_preview)
+
     model: str = Field(description="builtin, local:NAME (a folder of MODELS_DIR), hub:ID, or a bare name.")
-    revision: str = ""
-    context_length: int | None = Field(None, description="Tokens of a window; by default 128 or what the model reads.")
-    packing: str = "across_documents"
-    streaming: bool = True
+    revision: str = Field("", description="Branch, tag or commit of a model on the hub.")
 
 
 class PreviewTokenOut(Schema):

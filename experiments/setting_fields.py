@@ -29,6 +29,10 @@ class ShownSetting:
     only: str
     matters: bool
 
+    @property
+    def is_typed(self) -> bool:
+        return self.field.value() not in (None, self.field.initial)
+
 
 @dataclass(frozen=True)
 class SettingGroup:
@@ -40,6 +44,11 @@ class SettingGroup:
     @property
     def has_mistakes(self) -> bool:
         return any(shown.field.errors for shown in self.settings)
+
+    @property
+    def typed_for_other_architectures(self) -> list[ShownSetting]:
+        """What was typed before another architecture was chosen."""
+        return [shown for shown in self.of_other_architectures if shown.is_typed]
 
     @property
     def mattering(self) -> list[ShownSetting]:

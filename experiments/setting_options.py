@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, BooleanOptionalAction
+from collections.abc import Container
 from typing import Any
 
 from experiments.engine.config import SETTINGS
@@ -14,11 +15,13 @@ HELP = {"layer": "The block whose hidden states are read, counted from 0. Defaul
 METAVARS = {"whole number": "N", "number": "X", "choice": "NAME"}
 
 
-def add_settings(parser: ArgumentParser) -> None:
+def add_settings(parser: ArgumentParser, wanted: Container[str] = SETTINGS) -> None:
     """One option for each setting, in the groups of the form. Values stay text: the service says what is wrong."""
     for group in GROUPS:
+        if not (settings := [setting for setting in group_settings(group) if setting.name in wanted]):
+            continue
         options = parser.add_argument_group(group)
-        for setting in group_settings(group):
+        for setting in settings:
             names = [f"--{setting.name.replace('_', '-')}", *SHORT.get(setting.name, [])]
             help_text = HELP.get(setting.name, explanation(setting, describe_choices=True)).replace("%", "%%")
             if setting.kind == "flag":

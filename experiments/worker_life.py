@@ -16,6 +16,7 @@ from celery.signals import worker_ready, worker_shutdown
 from django.db import Error
 
 from experiments.services.leases import reconcile
+from experiments.services.previews import forget_previews
 from experiments.services.workers import HEARTBEAT_SECONDS, forget_worker, record_heartbeat
 from latentlens.lib.fork_guard import database_work
 from latentlens.lib.logs import get_logger
@@ -25,7 +26,7 @@ _log = get_logger(__name__)
 
 
 class Heartbeat(threading.Thread):
-    """Writes the worker's row every few seconds; where experiments are run, it also reconciles."""
+    """Writes the worker's row every few seconds; where experiments are run, it also reconciles and sweeps."""
 
     def __init__(self, queues: list[str]) -> None:
         super().__init__(name="heartbeat", daemon=True)
@@ -48,6 +49,7 @@ class Heartbeat(threading.Thread):
             if "experiments" in self._queues and time.monotonic() >= self._next_reconcile:
                 self._next_reconcile = time.monotonic() + RECONCILE_SECONDS
                 reconcile()
+                forget_previews()
 
     def stop(self) -> None:
         """Ends the thread and takes the worker off the list."""

@@ -11,11 +11,13 @@ from experiments.engine.config import ExperimentConfig
 from experiments.engine.corpus import recipe_for
 from experiments.engine.corpus_errors import CorpusError
 from experiments.engine.document_sources import SourceDocument
+from experiments.engine.duplicates import DistinctSource, SeenDocuments
 from experiments.engine.text_tokenizer import TextTokenizer
 from experiments.engine.window_making import Recipe, encode, writer_for
 from experiments.engine.windows import NO_DOCUMENT, DocumentTokens, Windows, read_windows
 
 PREVIEW_WINDOWS = 3
+IN_MEMORY = Path(":memory:")
 SAMPLE_CHARACTERS = 200_000  # enough for tokens per character to two digits, read in a second
 
 
@@ -67,9 +69,11 @@ def _sample(recipe: Recipe) -> list[SourceDocument]:
     def is_wanted(held_out: bool) -> bool:
         return left > 0
 
-    for document in recipe.source.documents(is_wanted):
-        sample.append(document)
-        left -= len(document.text)
+    with closing(SeenDocuments(IN_MEMORY)) as seen:
+        source = DistinctSource(recipe.source, seen) if recipe.deduplicate else recipe.source
+        for document in source.documents(is_wanted):
+            sample.append(document)
+            left -= len(document.text)
     return sample
 
 

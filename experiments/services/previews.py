@@ -4,17 +4,31 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
+from datetime import timedelta
+from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
 
 from experiments.engine.config import as_json
 from experiments.models import TokenPreview
-from experiments.services.configurations import Configuration, ExperimentRequest, configure
+from experiments.services.configurations import LONGEST_NAME, Configuration, ExperimentRequest, configure
 from experiments.services.language_models import ANSWER_PATIENCE
 from experiments.tasks import preview_tokens
-from latentlens.lib.problems import NotFound
+from latentlens.lib.problems import NotFound, refused_field
+
+# The settings that its windows depend on.
+READ = ("context_length", "packing", "streaming", "deduplicate")
+KEPT_FOR = timedelta(days=7)
+
+
+def request_of(asked: Mapping[str, Any]) -> ExperimentRequest:
+    """From the model, the corpus and settings of READ, by name. Raises Refused for what makes no difference."""
+    for name in asked.keys() - {"model", "revision", "corpus", *READ}:
+        raise refused_field(name, f"A preview of tokens does not depend on “{name[:LONGEST_NAME]}”: leave it out.")
+    return ExperimentRequest(**asked, layer=0)
 
 
 def ask_for_preview(request: ExperimentRequest) -> TokenPreview:
@@ -32,6 +46,11 @@ def ask_for_preview(request: ExperimentRequest) -> TokenPreview:
         asked.save()
         transaction.on_commit(lambda: preview_tokens.apply_async((asked.pk,), retry=False), robust=True)
     return asked
+
+
+def forget_previews() -> None:
+    """Deletes what was asked for long ago; the text may have changed, and it is read again in a second."""
+    TokenPreview.objects.filter(asked_at__lt=timezone.now() - KEPT_FOR).delete()
 
 
 def preview_by_id(preview_id: int) -> TokenPreview:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -44,6 +45,17 @@ def test_tokens_are_counted_per_character(tokenizer: TextTokenizer, tmp_path: Pa
     preview = preview_tokens(CONFIG, tokenizer, stories(tmp_path))
     assert preview.sampled_documents == 200
     assert 0.1 < preview.tokens_per_character < 1.0
+
+
+@pytest.mark.parametrize(("deduplicate", "documents"), [(False, 20), (True, 5)])
+def test_duplicates_are_left_out_where_training_would_do_so(
+    tokenizer: TextTokenizer, tmp_path: Path, deduplicate: bool, documents: int
+) -> None:
+    path = tmp_path / "twice.jsonl"
+    lines = [json.dumps({"text": f"Tale {number % 5}: the cat saw a bird, and slept."}) for number in range(20)]
+    path.write_text("\n".join(lines))
+    corpus = CorpusConfig("upload", "twice", column="text", deduplicate=deduplicate)
+    assert preview_tokens(replace(CONFIG, corpus=corpus), tokenizer, path).sampled_documents == documents
 
 
 def test_built_in_corpus_is_shown_too(tokenizer: TextTokenizer) -> None:

@@ -104,7 +104,7 @@ def test_the_settings_follow_the_architecture(page_client: Client, data_dir: Pat
         assert part.startswith('<section class="panel stack" id="sae-settings"')
         assert re.search(r'name="n_features" value="77"', part)
         assert "<noscript>" not in part  # whose fields would be sent with the others
-        return set(re.findall(r'name="(\w+)"', part))
+        return set(re.findall(r'name="(\w+)"', re.sub(r'<input type="hidden"[^>]*>', "", part)))
 
     assert {"k", "aux_k", "output_site", "skip"} <= names("topk")
     assert "aux_k" not in names("jumprelu")
@@ -113,6 +113,21 @@ def test_the_settings_follow_the_architecture(page_client: Client, data_dir: Pat
     assert "sparsity_coefficient" in names("gated")
     assert "output_site" not in names("matryoshka")
     assert "The L0 aimed at" in page(page_client, architecture="jumprelu")
+
+
+def test_what_was_typed_for_another_architecture_is_kept(page_client: Client, data_dir: Path) -> None:
+    hidden = re.compile(r'<input type="hidden" name="(\w+)" value="([^"]*)">')
+    typed = {"architecture": "topk", "sparsity_coefficient": "0.07", "bandwidth": "0.02", "aux_k": "9"}
+    part = page_client.get(f"{NEW}settings/", sent(**typed)).content.decode()
+    kept = hidden.findall(part)
+    assert sorted(kept) == [("bandwidth", "0.02"), ("sparsity_coefficient", "0.07")]
+    back = page_client.get(f"{NEW}settings/", sent(**(typed | dict(kept) | {"architecture": "relu"}))).content.decode()
+    assert 'name="sparsity_coefficient" value="0.07"' in back
+    assert dict(hidden.findall(back)) == {"bandwidth": "0.02", "k": "4", "aux_k": "9"}
+    # Without scripts the fields themselves are there, after the hidden ones, and what is typed in them counts.
+    whole = page(page_client, **typed)
+    assert hidden.search(whole)
+    assert whole.index('type="hidden" name="bandwidth"') < whole.rindex('name="bandwidth"')
 
 
 def test_without_scripts_every_setting_is_there_with_its_architectures(page_client: Client, data_dir: Path) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import nullcontext
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from django.core.management import CommandError, call_command
 from django.test import Client
 from django.utils import timezone
 
+from experiments import worker_life
 from experiments.models import Corpus, TokenPreview
 from experiments.services import previews
 from experiments.services.corpora import add_upload
@@ -131,6 +134,8 @@ def test_the_api_answers_when_a_worker_did(api_client: Client, tiny: str, asked:
     assert answer.json()["estimated_tokens"] > 100
     assert ask(packing="one_document").status_code == 202
     assert ask(packing="neither").status_code == 422
+    assert "does not depend on “k”" in ask(k=4).json()["error"]["fields"]["k"]
+    assert ask(streaming="perhaps").status_code == 422
     unknown = api_client.post("/api/corpora/99/preview", json.dumps(wanted), content_type="application/json")
     assert unknown.status_code == 422
 
@@ -150,6 +155,18 @@ def test_a_worker_says_in_a_sentence_why_there_is_none(tiny: str, asked: list[in
 
 
 @pytest.mark.django_db
+def test_a_preview_is_forgotten_after_a_week(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker_life, "database_work", nullcontext)  # which closes the connection of a thread
+    for days in (1, 6, 8):
+        asked_at = timezone.now() - timedelta(days=days)
+        TokenPreview.objects.create(key=str(days), corpus=corpus, model="builtin", config={}, asked_at=asked_at)
+    worker_life.Heartbeat(["lens"]).beat()
+    assert TokenPreview.objects.count() == 3
+    worker_life.Heartbeat(["experiments"]).beat()
+    assert set(TokenPreview.objects.values_list("key", flat=True)) == {"1", "6"}
+
+
+@pytest.mark.django_db
 def test_the_command_shows_tokens(tiny: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "story.txt"
     path.write_text(TEXT)
@@ -163,5 +180,8 @@ def test_the_command_shows_tokens(tiny: str, tmp_path: Path, capsys: pytest.Capt
     assert json.loads(capsys.readouterr().out)["corpus"] == Corpus.objects.get(source="upload").pk
     with pytest.raises(CommandError, match="packing must be one of"):
         call_command(*command, "--packing", "neither")
+    call_command(*command, "--deduplicate", "--no-streaming")
+    asked_for = TokenPreview.objects.latest("pk").config["corpus"]
+    assert (asked_for["deduplicate"], asked_for["streaming"]) == (True, False)
     with pytest.raises(CommandError, match="cannot be read"):
         call_command("preview_corpus", "tiny", str(tmp_path / "none.txt"))

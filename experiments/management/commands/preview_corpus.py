@@ -12,8 +12,8 @@ from django.db.utils import OperationalError, ProgrammingError
 from experiments.corpus_options import corpus_named
 from experiments.models import TokenPreview
 from experiments.schemas import PreviewOut
-from experiments.services.configurations import ExperimentRequest
-from experiments.services.previews import ask_for_preview, preview_by_id
+from experiments.services.previews import READ, ask_for_preview, preview_by_id, request_of
+from experiments.setting_options import add_settings, settings_given
 from experiments.token_previews import preview
 from latentlens.lib.problems import Problem
 
@@ -29,9 +29,8 @@ class Command(BaseCommand):
         parser.add_argument("--configuration", default="", help="of a hub data set")
         parser.add_argument("--split", default="", help="of a hub data set (default train)")
         parser.add_argument("--chat", action="store_true", help="the column holds conversations, not text")
-        parser.add_argument("--context-length", help="tokens of a window (default 128, or what the model reads)")
-        parser.add_argument("--packing", default="across_documents", help="across_documents (default) or one_document")
         parser.add_argument("--json", action="store_true", help="print what the API answers, and nothing else")
+        add_settings(parser, READ)
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
@@ -54,11 +53,8 @@ class Command(BaseCommand):
 
 
 def _made_here(options: dict[str, Any]) -> TokenPreview:
-    names = ("revision", "packing", "context_length")
-    corpus = corpus_named(options)
-    asked = ask_for_preview(
-        ExperimentRequest(model=options["model"], layer=0, corpus=corpus.pk, **{name: options[name] for name in names})
-    )
+    named = {"model": options["model"], "revision": options["revision"], "corpus": corpus_named(options).pk}
+    asked = ask_for_preview(request_of(named | settings_given(options)))
     if asked.answered_at is None:
         preview(asked.pk)
     return preview_by_id(asked.pk)
