@@ -90,7 +90,7 @@ def kept_segments(
         yield None
         return
     cache = SegmentCache(keeping[0].cache_folder / SEGMENTS, keeping[0].cache_quota_bytes)
-    stream, users = _stream_of(keeping[0], model, windows_key), [job.user for job in keeping]
+    stream, users = _stream_of(keeping[0], model, windows_key, cache), [job.user for job in keeping]
     with ExitStack() as stack:
         folders = {}
         for places in dict.fromkeys(reading.places for reading in readings):
@@ -99,12 +99,12 @@ def kept_segments(
         yield CachedSegments(cache, folders, model.device)
 
 
-def _stream_of(job: Job, model: LanguageModel, windows_key: str) -> Stream:
-    """The stream, whose places are still to be said; reads the files of a local model once."""
+def _stream_of(job: Job, model: LanguageModel, windows_key: str, cache: SegmentCache) -> Stream:
+    """The stream, whose places are still to be said; reads the files of a local model that are not known."""
     config = job.config
     return Stream(
         model=config.model.canonical,
-        weights=model.revision or weights_hash(Path(job.model_path)),
+        weights=model.revision or weights_hash(Path(job.model_path), cache.hashes),
         dtype=config.model.dtype,
         places=(),
         corpus=config.corpus.name,

@@ -21,10 +21,12 @@ from pathlib import Path
 from typing import IO, Any
 
 from experiments.engine.artifacts import write_atomically, write_json
+from experiments.engine.file_hashes import FileHashes
 
 LAYOUT_VERSION = 1
 SEGMENTS = "segments"  # the folder below that of all caches
 MANIFEST, LOCK, FILES = "manifest.json", "lock", "segment-*.safetensors"
+HASHES = "hashes.json"
 WEIGHT_FILES = ("*.safetensors", "*.bin", "config.json")
 
 
@@ -72,6 +74,11 @@ class SegmentCache:
 
     def __init__(self, folder: Path, quota_bytes: int = 0) -> None:
         self.folder, self.quota_bytes = folder, quota_bytes
+
+    @property
+    def hashes(self) -> FileHashes:
+        """The hashes of the files of local models, which are in the names of their streams."""
+        return FileHashes(self.folder / HASHES)
 
     @contextmanager
     def opened(self, stream: Stream, users: Sequence[str]) -> Iterator[Path]:
@@ -148,12 +155,11 @@ def mark_used(path: Path) -> None:
         os.utime(path)
 
 
-def weights_hash(folder: Path) -> str:
+def weights_hash(folder: Path, known: FileHashes) -> str:
     """A hash of the files that hold the weights of a local model, and of its configuration."""
     found = hashlib.sha256()
     for path in sorted(path for pattern in WEIGHT_FILES for path in folder.glob(pattern)):
-        with path.open("rb") as file:
-            found.update(f"{path.name}:{hashlib.file_digest(file, 'sha256').hexdigest()};".encode())
+        found.update(f"{path.name}:{known.sha256(path)};".encode())
     return found.hexdigest()
 
 
