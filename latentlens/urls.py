@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from channels.security.websocket import WebsocketDenier
 from django.contrib import admin
 from django.contrib.auth.decorators import login_not_required
 from django.templatetags.static import static
-from django.urls import URLPattern, URLResolver, include, path
+from django.urls import URLPattern, URLResolver, include, path, re_path
 from django.utils.functional import lazy
 from django.views.generic import RedirectView
 
+from experiments.urls import websocket_urlpatterns as sockets_of_experiments
 from latentlens import error_pages, health
 from latentlens.api import api
 
@@ -24,6 +26,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("lens.urls")),
     path("", api.urls),
 ]
+websocket_urlpatterns = [*sockets_of_experiments, re_path("", WebsocketDenier.as_asgi())]
 handler400 = error_pages.bad_request
 handler403 = error_pages.forbidden
 handler404 = error_pages.not_found
