@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from argparse import ArgumentParser
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
@@ -13,7 +14,7 @@ from ninja.responses import NinjaJSONEncoder
 from experiments.engine.records import Record
 from experiments.management.commands import train
 from experiments.models import Experiment, Sweep
-from experiments.pareto import sweep_rows
+from experiments.pareto import NUMBERS, sweep_rows
 from experiments.progress_bar import ProgressBar
 from experiments.runner import run_claimed
 from experiments.schemas import SweepOut
@@ -26,6 +27,10 @@ from latentlens.lib.problems import Problem
 from latentlens.lib.site_address import site_address
 
 Status = Experiment.Status
+
+
+# What a terminal has room for; the CSV has the rest, which names say too.
+SHOWN = ("experiment", "name", "status", *NUMBERS)
 
 
 class Command(BaseCommand):
@@ -77,8 +82,8 @@ class Command(BaseCommand):
         if as_json:
             self.stdout.write(NinjaJSONEncoder(ensure_ascii=False).encode(SweepOut.from_orm(sweep).dict()))
         else:
-            for row in sweep_rows(sweep):
-                self.stdout.write("  ".join(str(cell) for cell in row))
+            for line in table(sweep_rows(sweep)):
+                self.stdout.write(line)
             self.stdout.write(f"{site_address()}{sweep.get_absolute_url()}")
         unfinished = members_of(sweep).exclude(status=Status.FINISHED)
         if unfinished.filter(status=Status.PAUSED).exists():
@@ -86,3 +91,22 @@ class Command(BaseCommand):
             raise CommandError(go_on, returncode=train.INTERRUPTED)
         if unfinished.exists():
             raise CommandError(f"{unfinished.count()} of the experiments did not finish; their pages say why.")
+
+
+def table(rows: Sequence[Sequence[Any]]) -> Iterator[str]:
+    """The columns of SHOWN below each other, the head first; numbers to four digits, what is not known as a dash."""
+    head = list(rows[0])
+    shown = [list(SHOWN), *([_cell(row[head.index(name)]) for name in SHOWN] for row in rows[1:])]
+    widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
+    for row in shown:
+        cells = (
+            cell.rjust(width) if name in NUMBERS else cell.ljust(width)
+            for name, cell, width in zip(SHOWN, row, widths, strict=True)
+        )
+        yield "  ".join(cells).rstrip()
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "–"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
