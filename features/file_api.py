@@ -5,13 +5,14 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Literal
 
+from django.contrib.auth.models import User
 from django.http import FileResponse, HttpRequest
 from ninja import Field, File, Query, Router, Schema, Status
 from ninja.files import UploadedFile
 
 from experiments.models import Experiment
-from features.models import LabelImport
-from features.services import label_files
+from features.models import LabelImport, MachineLabelling
+from features.services import label_files, machine_labels
 from features.services.gallery import GalleryFilter
 from latentlens.lib.api_responses import REFUSALS, ProblemBody
 from latentlens.lib.problems import NotFound
@@ -47,6 +48,23 @@ class LabelImportOut(Schema):
 
     @staticmethod
     def resolve_experiment(row: LabelImport) -> int:
+        return row.experiment_id
+
+
+class MachineLabellingOut(Schema):
+    id: int
+    experiment: int
+    method: str
+    status: str = Field(description="queued, running, finished, cancelled or failed.")
+    features: int = Field(description="Live features of the catalogue.")
+    done: int
+    labelled: int
+    convincing: int = Field(description="Labels with a balanced accuracy of 0.8 or more on held-out windows.")
+    failures: dict[str, list[int]] = Field(description="Reason to the indices of features without a tested label.")
+    error: str
+
+    @staticmethod
+    def resolve_experiment(row: MachineLabelling) -> int:
         return row.experiment_id
 
 
@@ -89,6 +107,23 @@ def discard_label_import(request: HttpRequest, import_id: int) -> Status[None]:
     """Forgets an import and its file; labels that it has written stay."""
     label_files.discard_import(_import(import_id))
     return Status(204, None)
+
+
+@router.post("/machine", response={202: MachineLabellingOut, **REFUSALS}, operation_id="start_machine_labelling")
+def start_machine_labelling(request: HttpRequest, experiment: int) -> Status[MachineLabelling]:
+    """Lets a worker explain, test and label the features of an experiment, without a key."""
+    user = request.user if isinstance(request.user, User) else None
+    return Status(202, machine_labels.start_labelling(_experiment(experiment), machine_labels.METHOD, user))
+
+
+@router.get(
+    "/machine/{labelling_id}", response={200: MachineLabellingOut, **REFUSALS}, operation_id="get_machine_labelling"
+)
+def get_machine_labelling(request: HttpRequest, labelling_id: int) -> MachineLabelling:
+    row = MachineLabelling.objects.filter(pk=labelling_id).first()
+    if row is None:
+        raise NotFound("There is no such pass of a machine.")
+    return row
 
 
 def _experiment(experiment_id: int) -> Experiment:

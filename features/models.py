@@ -211,3 +211,40 @@ class LabelImport(models.Model):
 
     def __str__(self) -> str:
         return self.filename
+
+
+class MachineLabelling(models.Model):
+    """One pass of a method over the features of an experiment: explained, tested, and labelled where it is of use."""
+
+    class Status(models.TextChoices):
+        QUEUED = "queued", "queued"
+        RUNNING = "running", "running"
+        FINISHED = "finished", "finished"
+        CANCELLED = "cancelled", "cancelled"
+        FAILED = "failed", "failed"
+
+    experiment = models.ForeignKey(Experiment, on_delete=models.CASCADE, related_name="machine_labellings")
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    method = models.CharField(max_length=64)
+    status = models.CharField(max_length=9, choices=Status.choices, default=Status.QUEUED)
+    features = models.PositiveIntegerField(default=0, help_text="Live features of the catalogue.")
+    done = models.PositiveIntegerField(default=0, help_text="How many of them have been looked at.")
+    next_index = models.PositiveIntegerField(default=0, help_text="Where it goes on after a stop.")
+    labelled = models.PositiveIntegerField(default=0)
+    convincing = models.PositiveIntegerField(default=0, help_text="Labels with a balanced accuracy of 0.8 or more.")
+    failures = models.JSONField(default=dict, help_text="Reason to the indices of features that got no tested label.")
+    error = models.TextField(blank=True)
+    created_at = models.DateTimeField(default=timezone.now)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-created_at", "-id"]
+
+    def __str__(self) -> str:
+        return f"{self.method} for experiment {self.experiment_id}"
+
+    @property
+    def is_live(self) -> bool:
+        return self.status in (self.Status.QUEUED, self.Status.RUNNING)

@@ -1,9 +1,10 @@
-"""What the worker of the queue `features` does: files of labels are checked and written. Needs no torch."""
+"""What the worker of the queue `features` does: files of labels, and machine labels. Needs no torch."""
 
 from __future__ import annotations
 
-from features.models import LabelImport
+from features.models import LabelImport, MachineLabelling
 from features.services.label_files import apply_import, check_import
+from features.services.machine_labels import label_features
 
 Status = LabelImport.Status
 
@@ -20,3 +21,10 @@ def apply(import_id: int) -> None:
     row = LabelImport.objects.select_related("user").filter(pk=import_id, status=Status.APPLYING).first()
     if row is not None:
         apply_import(row)
+
+
+def label(labelling_id: int) -> None:
+    """Labels the features that are left. One that was cancelled or has ended is left alone."""
+    row = MachineLabelling.objects.select_related("user").filter(pk=labelling_id).first()
+    if row is not None and row.is_live:
+        label_features(row)

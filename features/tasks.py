@@ -15,3 +15,10 @@ def apply_labels(import_id: int) -> None:
     from features.runner import apply
 
     apply(import_id)
+
+
+@shared_task(name="features.label_by_machine")
+def label_by_machine(labelling_id: int) -> None:
+    from features.runner import label
+
+    label(labelling_id)

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from features import desk_views, file_views, label_views, views
+from features import desk_views, file_views, label_views, machine_views, views
 
 app_name = "features"
 _feature = "experiments/<int:experiment_id>/features/<int:index>/"
@@ -17,6 +17,9 @@ urlpatterns = [
     path(f"{_desk}<int:index>/skip/", desk_views.skip, name="labelling-skip"),
     path(f"{_desk}<int:index>/labels/<int:label_id>/review/", desk_views.review, name="labelling-review"),
     path(_files, file_views.files, name="files"),
+    path(f"{_files}machine/", machine_views.machine_labelling, name="machine-labels"),
+    path(f"{_files}machine/<int:labelling_id>/cancel/", machine_views.cancel, name="cancel-machine-labels"),
+    path(f"{_files}machine/<int:labelling_id>/go-on/", machine_views.go_on, name="go-on-machine-labels"),
     path(f"{_files}export/", file_views.export, name="export"),
     path(f"{_files}imports/", file_views.start_import, name="start-import"),
     path(f"{_files}imports/<int:import_id>/", file_views.label_import, name="label-import"),

@@ -1,0 +1,65 @@
+"""Machine labels of an experiment: asked for, watched and cancelled."""
+
+from __future__ import annotations
+
+from django.contrib import messages
+from django.contrib.auth.models import User
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.http import require_http_methods, require_POST
+
+from experiments.models import Experiment
+from features.models import MachineLabelling
+from features.services import machine_labels
+from features.views import HtmxRequest
+from latentlens.lib.problems import Conflict
+
+PASSES_SHOWN = 5
+INDICES_SHOWN = 40
+
+
+@require_http_methods(["GET", "POST"])
+def machine_labelling(request: HtmxRequest, experiment_id: int) -> HttpResponse:
+    """What machines have labelled; POST asks for another pass."""
+    experiment = get_object_or_404(Experiment, pk=experiment_id)
+    if not experiment.has_features:
+        return render(request, "features/unfinished.html", {"nav": "features", "experiment": experiment})
+    if request.method == "POST":
+        try:
+            user = request.user if isinstance(request.user, User) else None
+            machine_labels.start_labelling(experiment, machine_labels.METHOD, user)
+        except Conflict as problem:
+            messages.error(request, problem.message)
+        return redirect("features:machine-labels", experiment.pk)
+    passes = list(experiment.machine_labellings.select_related("user")[:PASSES_SHOWN])
+    context = {
+        "nav": "features",
+        "experiment": experiment,
+        "passes": passes,
+        "is_live": any(row.is_live for row in passes),
+        "failures": [(reason, len(indices), indices[:INDICES_SHOWN]) for reason, indices in passes[0].failures.items()]
+        if passes
+        else [],
+    }
+    is_part = request.htmx and not request.htmx.history_restore_request
+    template = "features/_machine_labels.html" if is_part else "features/machine_labels.html"
+    return render(request, template, context)
+
+
+@require_POST
+def cancel(request: HtmxRequest, experiment_id: int, labelling_id: int) -> HttpResponse:
+    machine_labels.cancel_labelling(_find(experiment_id, labelling_id))
+    return redirect("features:machine-labels", experiment_id)
+
+
+@require_POST
+def go_on(request: HtmxRequest, experiment_id: int, labelling_id: int) -> HttpResponse:
+    """Tells a worker again about a pass that has stopped with its worker."""
+    row = _find(experiment_id, labelling_id)
+    if row.is_live:
+        machine_labels.send(row)
+    return redirect("features:machine-labels", experiment_id)
+
+
+def _find(experiment_id: int, labelling_id: int) -> MachineLabelling:
+    return get_object_or_404(MachineLabelling, experiment=experiment_id, pk=labelling_id)

@@ -1,0 +1,154 @@
+"""Machine labels of a whole experiment: asked for, written in pieces, and never in the place of a person's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.db.models import F
+from django.utils import timezone
+
+from experiments.models import Experiment
+from experiments.services.folders import experiment_folder
+from features.activation_index import ActivationIndex, IndexUnavailable
+from features.models import DetectionTest, Feature, Label, MachineLabelling
+from features.services.labels import Author, LabelDraft, edit_label
+from features.services.labels.bulk import NewLabel, add_labels
+from features.tasks import label_by_machine
+from latentlens.lib.problems import Conflict
+
+if TYPE_CHECKING:
+    from features.explaining.explanations import Explanation
+
+FEATURES_AT_ONCE = 256
+CONVINCING = 0.8
+METHOD = "token statistics"
+Status = MachineLabelling.Status
+
+
+def start_labelling(experiment: Experiment, method: str, user: User | None) -> MachineLabelling:
+    """Lets a worker label the features of an experiment. Raises `Conflict`."""
+    if not experiment.has_features:
+        raise Conflict("This experiment has no features yet: label them when it has finished.")
+    if experiment.machine_labellings.filter(status__in=(Status.QUEUED, Status.RUNNING)).exists():
+        raise Conflict("A machine is labelling this experiment already: wait for it, or cancel it.")
+    count = Feature.objects.filter(experiment=experiment, firings__gt=0).count()
+    row = MachineLabelling.objects.create(experiment=experiment, user=user, method=method, features=count)
+    send(row)
+    return row
+
+
+def send(row: MachineLabelling) -> None:
+    """Tells a worker; also to go on with one that was cut off."""
+    transaction.on_commit(lambda: label_by_machine.apply_async((row.pk,), retry=False), robust=True)
+
+
+def cancel_labelling(row: MachineLabelling) -> None:
+    """Stops it after the features that it is at; labels that are written stay."""
+    waiting = MachineLabelling.objects.filter(pk=row.pk, status__in=(Status.QUEUED, Status.RUNNING))
+    waiting.update(status=Status.CANCELLED, finished_at=timezone.now())
+
+
+def label_features(row: MachineLabelling) -> None:
+    """Explains, tests and labels the features that are left, a few hundred at a time, until done or cancelled."""
+    from features.explaining.explanations import Explainer  # noqa: PLC0415 - numpy and the whole text, for workers
+
+    MachineLabelling.objects.filter(pk=row.pk, status=Status.QUEUED).update(status=Status.RUNNING)
+    try:
+        explainer = Explainer(ActivationIndex(experiment_folder(row.experiment_id)))
+        left = Feature.objects.filter(experiment=row.experiment_id, firings__gt=0, index__gte=row.next_index)
+        features = list(left.order_by("index").values_list("index", "firings"))
+        explanations = explainer.explain_all(features)
+        while chunk := list(islice(explanations, FEATURES_AT_ONCE)):
+            if not _write(row, chunk):
+                return
+    except IndexUnavailable as problem:
+        _end(row, Status.FAILED, str(problem))
+        return
+    _end(row, Status.FINISHED)
+
+
+def _end(row: MachineLabelling, status: str, error: str = "") -> None:
+    running = MachineLabelling.objects.filter(pk=row.pk, status=Status.RUNNING)
+    running.update(status=status, error=error, finished_at=timezone.now())
+
+
+@transaction.atomic
+def _write(row: MachineLabelling, explanations: Sequence[Explanation]) -> bool:
+    """Labels, their tests and how far it is, in one transaction; False when it was cancelled meanwhile."""
+    state = MachineLabelling.objects.select_for_update().get(pk=row.pk)
+    if state.status != Status.RUNNING:
+        return False
+    author = Author.machine(row.method, row.user)
+    labels = _labels_for(row, explanations, author)
+    _store_tests(labels, author)
+    failures = state.failures
+    for explanation in explanations:
+        if explanation.problem:
+            failures.setdefault(explanation.problem, []).append(explanation.feature)
+    tested = [explanation.detection for explanation, _ in labels if explanation.detection is not None]
+    MachineLabelling.objects.filter(pk=row.pk).update(
+        done=F("done") + len(explanations),
+        next_index=explanations[-1].feature + 1,
+        labelled=F("labelled") + len(labels),
+        convincing=F("convincing") + sum(test.balanced_accuracy >= CONVINCING for test in tested),
+        failures=failures,
+    )
+    return True
+
+
+def _labels_for(
+    row: MachineLabelling, explanations: Iterable[Explanation], author: Author
+) -> list[tuple[Explanation, Label]]:
+    """A label of this method for every explanation: the one that is there, changed where it says something else."""
+    said = {explanation.feature: explanation for explanation in explanations if explanation.text}
+    keys = dict(Feature.objects.filter(experiment=row.experiment_id, index__in=said).values_list("index", "pk"))
+    here = _own_labels(keys.values(), row.method)
+    fresh = [
+        NewLabel(keys[index], LabelDraft.of(said[index].text, said[index].note), facts={"review": Label.Review.PENDING})
+        for index in keys
+        if keys[index] not in here
+    ]
+    for index, key in keys.items():
+        if key in here and here[key].text != said[index].text and here[key].review != Label.Review.REJECTED:
+            edit_label(key, here[key].pk, LabelDraft.of(said[index].text, said[index].note), author)
+    add_labels(fresh, author)
+    written = _own_labels(keys.values(), row.method)
+    return [(said[index], written[key]) for index, key in keys.items() if key in written]
+
+
+def _own_labels(features: Iterable[int], method: str) -> dict[int, Label]:
+    """The newest living label of a method of each feature."""
+    found = Label.objects.filter(feature__in=list(features), method=method, withdrawn_at=None)
+    return {label.feature_id: label for label in found.order_by("created_at", "pk")}
+
+
+def _store_tests(labels: Iterable[tuple[Explanation, Label]], author: Author) -> None:
+    """The tests of the labels that say what was tested, and their score beside the label."""
+    tests, scored = [], []
+    for explanation, label in labels:
+        test = explanation.detection
+        if test is None or label.text != explanation.text:
+            continue
+        low, high = test.interval
+        tests.append(
+            DetectionTest(
+                label=label,
+                label_version=label.version,
+                true_positives=test.true_positives,
+                false_negatives=test.false_negatives,
+                true_negatives=test.true_negatives,
+                false_positives=test.false_positives,
+                balanced_accuracy=test.balanced_accuracy,
+                low=low,
+                high=high,
+                **author.columns,
+            )
+        )
+        label.score = test.balanced_accuracy
+        scored.append(label)
+    DetectionTest.objects.bulk_create(tests)
+    Label.objects.bulk_update(scored, ["score"], batch_size=FEATURES_AT_ONCE)
