@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from experiments.engine.block_list import BlockList, ModelRefused, Tap, find_blocks
+from experiments.engine.block_memory import BlockMemory
 from experiments.engine.config import Place
 from experiments.engine.logit_lens import find_unembedding
 from experiments.engine.model_card import Kind, ModelCard
@@ -88,6 +89,7 @@ class LanguageModel:
         self._module = module
         self._one_forward = threading.RLock()  # what a hook sees must be of the forward it was put there for
         self._sites: dict[int, dict[str, Site]] = {}
+        self._continues_exactly: dict[int, bool] = {}  # by the number of blocks that are remembered
         self._blocks = self._find_blocks()
 
     @property
@@ -154,16 +156,40 @@ class LanguageModel:
         return [windows[place] for place in places]
 
     @torch.no_grad()
-    def logits(self, tokens: Tokens, splice: Splice | None = None, attention_mask: Mask | None = None) -> Tensor:
+    def logits(
+        self,
+        tokens: Tokens,
+        splice: Splice | None = None,
+        attention_mask: Mask | None = None,
+        memory: BlockMemory | None = None,
+    ) -> Tensor:
         """The logits [batch, seq, vocabulary] in float32, with hidden states replaced where `splice` says so.
 
-        Raises ModelRefused for a place the model does not have, and for a splice that reads what comes after it.
+        With a `memory`, made for the splice's place and used for these tokens alone, the first call is remembered and
+        later ones go on from there. Raises ModelRefused for a place the model does not have, and for a splice that
+        reads what comes after it.
         """
         with self._one_forward, ExitStack() as hooks:
+            if memory is not None:
+                hooks.enter_context(memory.in_use())
             if splice is not None:
                 self._apply(splice, tokens, hooks)
             logits: Tensor = self._forward(tokens, attention_mask).logits
         return logits.float()
+
+    def memory_before(self, source: Place, place: Place) -> BlockMemory:
+        """A memory of the blocks that a splice at `place`, of what is read at `source`, leaves alone.
+
+        It remembers nothing where a forward that goes on from there does not give the same bits on a few tokens.
+        Raises ModelRefused for a place that the model does not have.
+        """
+        for wanted in (source, place):
+            self.tap(wanted)  # finding a site runs forwards, which a memory in use would take for the one to remember
+        after_the_block = place.site == "resid_post" and source == place
+        count = place.layer + 1 if after_the_block else place.layer
+        if count not in self._continues_exactly:
+            self._continues_exactly[count] = self._try_to_continue_after(count)
+        return BlockMemory(self._blocks.blocks[:count] if self._continues_exactly[count] else ())
 
     @torch.no_grad()
     def unembedding(self, place: Place) -> Tensor | None:
@@ -192,6 +218,15 @@ class LanguageModel:
         except Exception as error:  # a foreign model can fail in any way; the person gets one sentence
             reason = type(error).__name__
             raise ModelRefused(f"{self.card.name} cannot run on a few tokens of text ({reason}).") from error
+
+    @torch.no_grad()
+    def _try_to_continue_after(self, count: int) -> bool:
+        memory = BlockMemory(self._blocks.blocks[:count])
+        found = []
+        for _ in range(2):
+            with self._one_forward, memory.in_use():
+                found.append(self._trial_forward().logits)
+        return torch.equal(*found)
 
     def _apply(self, splice: Splice, tokens: Tokens, hooks: ExitStack) -> None:
         """Lets the next forward go through `splice`, for as long as `hooks` are open."""

@@ -87,6 +87,8 @@ class Predictions:
 
     def __init__(self, model: LanguageModel, sae: Sae, windows: Windows) -> None:
         self._model, self._sae, self._windows = model, sae, windows
+        about = sae.description
+        self._memory = model.memory_before(about.place, about.output_place)  # what comes before is read once
         self._text = torch.from_numpy(~windows.special)
         self._read = torch.from_numpy(windows.documents != NO_DOCUMENT)
         self._counted = (self._text[:, :-1] & self._read[:, 1:]).to(model.device)
@@ -132,7 +134,7 @@ class Predictions:
         return Splice(place.layer, place.site, replace, where)
 
     def _log_probabilities(self, splice: Splice | None) -> Tensor:
-        logits = self._model.logits(self._windows.tokens, splice, self._windows.attention_mask)
+        logits = self._model.logits(self._windows.tokens, splice, self._windows.attention_mask, self._memory)
         return logits[:, :-1][self._counted].log_softmax(-1)
 
 

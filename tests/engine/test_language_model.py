@@ -250,6 +250,38 @@ def test_perfect_transcoder_leaves_logits_as_they_are(tiny_model: Any, name: str
     assert torch.equal(model.logits(tokens, Splice(1, "mlp_out", transcode, reads="mlp_in")), model.logits(tokens))
 
 
+@pytest.mark.parametrize("site", ["resid_pre", "resid_post", "mlp_out"])
+@pytest.mark.parametrize("name", MODELS)
+def test_a_forward_goes_on_from_the_spliced_block_with_the_same_bits(tiny_model: Any, name: str, site: str) -> None:
+    model, tokens = tiny_model(name), some_tokens()
+    place, mask = Place(1, site), torch.ones(tokens.shape, dtype=torch.bool)
+    memory = model.memory_before(place, place)
+    run: list[int] = []
+    handle = model._blocks.blocks[0].register_forward_pre_hook(lambda *_: run.append(0))
+    handle_of_part = next(model._blocks.blocks[0].children()).register_forward_pre_hook(lambda *_: run.append(1))
+    for splice in (None, Splice(1, site, torch.zeros_like), None):
+        continued = model.logits(tokens, splice, mask, memory)
+        assert torch.equal(continued, model.logits(tokens, splice, mask))
+    handle.remove()
+    handle_of_part.remove()
+    assert run.count(1) == 1 + 3  # once to remember, and in the three forwards without a memory
+
+
+def test_a_model_that_keeps_something_beside_the_stream_is_read_from_the_start(tmp_path: Path) -> None:
+    model, tokens, place = (
+        load_language_model(save_tiny_model(tmp_path, "llama")),
+        some_tokens(),
+        Place(1, "resid_post"),
+    )
+    first, _, last = model._blocks.blocks
+    kept: list[float] = []
+    next(first.children()).register_forward_pre_hook(lambda *_: kept.append(1.0))
+    last.register_forward_hook(lambda _module, _arguments, output: output + (kept.pop() if kept else 0.0))
+    memory = model.memory_before(place, place)
+    for _ in range(2):
+        assert torch.equal(model.logits(tokens, memory=memory), model.logits(tokens))
+
+
 def test_splice_from_a_later_site_is_refused(tiny_model: Any) -> None:
     with pytest.raises(ModelRefused, match="mlp_out comes after attn_out in this model"):
         tiny_model("gpt2").logits(some_tokens(), Splice(1, "attn_out", torch.clone, reads="mlp_out"))
