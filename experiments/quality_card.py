@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from experiments.metric_explanations import EXPLANATIONS, Explanation
 from experiments.models import Experiment
+from experiments.quality_evidence import (
+    ConceptEvidence,
+    DensityChart,
+    VariantRow,
+    concept_evidence,
+    density_chart,
+    variant_rows,
+)
 from experiments.templatetags.quantities import count, decimals, exactly, share
 
 
@@ -32,6 +40,10 @@ class QualityCard:
     concepts: tuple[dict[str, Any], ...] = ()
     concept_facts: tuple[Fact, ...] = ()
     concept_sample: str = ""
+    evidence: ConceptEvidence | None = None
+    density: DensityChart | None = None
+    variants: tuple[VariantRow, ...] = ()
+    variants_explanation: Explanation = EXPLANATIONS["variants"]
 
 
 def quality_card(experiment: Experiment) -> QualityCard | None:
@@ -51,6 +63,9 @@ def quality_card(experiment: Experiment) -> QualityCard | None:
             f"chosen on {count(concepts.get('fitted_tokens'))} held-out tokens, "
             f"scored on {count(concepts.get('scored_tokens'))} others"
         ),
+        evidence=concept_evidence(quality) if concepts else None,
+        density=density_chart(quality, experiment.n_features),
+        variants=variant_rows(quality),
     )
 
 
@@ -111,24 +126,37 @@ def _left_out(quality: Mapping[str, Any]) -> str:
 def _concept_facts(quality: Mapping[str, Any], concepts: Mapping[str, Any]) -> list[Fact]:
     of = f"of {len(concepts.get('rows', ()))} concepts with F1 ≥ 0.8"
     facts = [
-        Fact(EXPLANATIONS["concepts_single"], share(concepts.get("single_share_f1_80"), 0), of),
-        Fact(EXPLANATIONS["concepts_set"], share(concepts.get("set_share_f1_80"), 0), of),
+        _share_fact(quality, "concepts_single", concepts.get("single_share_f1_80"), 0, of),
+        _share_fact(quality, "concepts_set", concepts.get("set_share_f1_80"), 0, of),
     ]
     probing, absorption = quality.get("probing") or {}, quality.get("absorption") or {}
     if probing.get("k1") is not None:
         others = f"with one feature; {decimals(probing['k5'], 2)} with five, {decimals(probing['dense'], 2)} dense"
-        facts.append(Fact(EXPLANATIONS["probing"], decimals(probing["k1"], 2), others))
+        interval = _interval(quality, "probing", lambda bound: decimals(bound, 2))
+        facts.append(Fact(EXPLANATIONS["probing"], decimals(probing["k1"], 2), others, interval))
     if absorption.get("share") is not None:
-        hierarchies = f"of the tokens of {len(absorption['rows'])} concepts within others"
-        facts.append(Fact(EXPLANATIONS["absorption"], share(absorption["share"]), hierarchies))
+        parents = f"mean of {len(absorption['rows'])} parents, {absorption['hierarchies']} children"
+        facts.append(_share_fact(quality, "absorption", absorption["share"], 1, parents))
+    if absorption.get("fraction") is not None:
+        facts.append(_share_fact(quality, "absorption_fraction", absorption["fraction"], 1, "of the same tokens"))
     return facts
 
 
 def _fact(quality: Mapping[str, Any], metric: str, places: int, note: str) -> Fact:
     """The number with its interval, where it has one."""
-    bounds = (quality.get("intervals") or {}).get(metric)
-    interval = " to ".join(decimals(bound, places) for bound in bounds) if bounds else ""
+    interval = _interval(quality, metric, lambda bound: decimals(bound, places))
     return Fact(EXPLANATIONS[metric], decimals(quality.get(metric), places), note, interval)
+
+
+def _share_fact(quality: Mapping[str, Any], metric: str, part: float | None, places: int, note: str) -> Fact:
+    """The same for a number of planted concepts, which is a share and lies deeper."""
+    interval = _interval(quality, metric, lambda bound: share(bound, places))
+    return Fact(EXPLANATIONS[metric], share(part, places), note, interval)
+
+
+def _interval(quality: Mapping[str, Any], metric: str, say: Callable[[float], str]) -> str:
+    bounds = (quality.get("intervals") or {}).get(metric)
+    return " to ".join(say(bound) for bound in bounds) if bounds else ""
 
 
 def _pca(quality: Mapping[str, Any]) -> str:

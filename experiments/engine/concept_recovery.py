@@ -12,7 +12,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
+
+from experiments.engine.document_sums import DocumentSums, intervals_of
 
 LARGEST_SET = 5
 FOUND_F1 = 0.8
@@ -169,6 +173,8 @@ class ConceptRecovery:
         self.fitting, self.scored = _half(held_out, ~scoring), _half(held_out, scoring)
         self.names, self.titles = names, titles
         self.rows: list[dict[str, Any]] = []
+        self._scored_documents = held_out.documents[scoring]
+        self._sums: list[Tensor] = []  # of each concept: [documents, (carried, fired and hits of one, and of the set)]
         self._best_f1 = np.zeros(n_features)
         self._best_concept = np.full(n_features, -1)
         self._best_threshold = np.zeros(n_features, dtype=np.float32)
@@ -188,6 +194,10 @@ class ConceptRecovery:
             "scored_tokens": len(self.scored.flags),
             "rows": self.rows,
         }
+
+    def intervals(self) -> dict[str, list[float]]:
+        """95% intervals of the two shares over the scored documents; what was chosen on the others stays."""
+        return intervals_of(torch.stack(self._sums, 1).flatten(1), _shares_found) if self._sums else {}
 
     def by_feature(self) -> dict[int, dict[str, Any]]:
         """For every feature that fires on some concept: the one it finds best, with its scores on the scoring half."""
@@ -210,8 +220,9 @@ class ConceptRecovery:
         self._note_best_features(number, alone)
         detectors = choose_set(self.fitting.firings, self.fitting.flags[:, number], alone)
         carries = self.scored.flags[:, number]
-        single = score(fired_by(detectors[:1], self.scored.firings, len(carries)), carries)
-        union = score(fired_by(detectors, self.scored.firings, len(carries)), carries)
+        one, several = (fired_by(chosen, self.scored.firings, len(carries)) for chosen in (detectors[:1], detectors))
+        self._sums.append(self._by_document(carries, one, several))
+        single, union = score(one, carries), score(several, carries)
         return {
             "concept": name,
             "title": self.titles[name],
@@ -227,6 +238,12 @@ class ConceptRecovery:
             "set_f1": union.f1,
         }
 
+    def _by_document(self, carries: Bools, one: Bools, several: Bools) -> Tensor:
+        sums = DocumentSums(5)
+        counted = (carries, one, one & carries, several, several & carries)
+        sums.add(self._scored_documents, torch.from_numpy(np.stack(counted, 1)))
+        return sums.rows
+
     def _note_best_features(self, number: int, found: BestThresholds) -> None:
         better = found.f1 > self._best_f1[found.features]
         features = found.features[better]
@@ -236,6 +253,15 @@ class ConceptRecovery:
 
     def _share_found(self, number: str) -> float:
         return len([row for row in self.rows if row[number] >= FOUND_F1]) / max(1, len(self.rows))
+
+
+def _shares_found(sums: Tensor) -> dict[str, Tensor]:
+    carried, one, hits_of_one, several, hits_of_several = sums.reshape(*sums.shape[:-1], -1, 5).unbind(-1)
+    pairs = {"concepts_single": (one, hits_of_one), "concepts_set": (several, hits_of_several)}
+    return {
+        name: (2 * hits / (fired + carried).clamp_min(1) >= FOUND_F1).double().mean(-1)
+        for name, (fired, hits) in pairs.items()
+    }
 
 
 def _half(held_out: HeldOutFirings, chosen: Bools) -> _Half:

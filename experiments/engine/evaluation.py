@@ -43,7 +43,7 @@ class Evaluation:
         tokens = windows.text_tokens + READINGS * self._predicted.tokens.size
         self._pace = Pace("evaluation", tokens, tokens)
         self._variants = VariantSums() if variants else None
-        self._concepts = ConceptQuality(sae, windows, concepts) if concepts else None
+        self._concepts = ConceptQuality(sae, windows, concepts, model.token_texts()) if concepts else None
 
     def run(self, folder: ExperimentFolder) -> Generator[Progress, None, dict[str, Any]]:
         """Returns the quality numbers and writes quality.json (and feature_concepts.json); yields Progress."""
@@ -59,7 +59,8 @@ class Evaluation:
             quality["variants"] = self._variants.quality(quality["ce_clean"], quality["ce_spliced"])
         quality["intervals"] = sums.intervals() | splices.intervals()
         if self._concepts:
-            quality |= yield from self._look_for_concepts(self._concepts, folder)
+            found = yield from self._look_for_concepts(self._concepts, folder)
+            quality |= found | {"intervals": quality["intervals"] | found["intervals"]}
         write_json(folder.quality, quality)
         return quality
 

@@ -61,8 +61,9 @@ class SampledTokens:
         positions, states, counts, features, activations = (
             np.concatenate(parts) for parts in zip(*self._parts, strict=True)
         )
-        self._parts, self._positions = [], positions
-        self.states, self.flags, self.odd = states, self._flags[positions], self._documents[positions] % 2 == 1
+        self._parts, self.positions = [], positions
+        self.states, self.flags, self.documents = states, self._flags[positions], self._documents[positions]
+        self.odd = self.documents % 2 == 1
         self.features, self.activations = features, activations
         self.starts = np.r_[0, np.cumsum(counts)]
 
@@ -76,14 +77,14 @@ class SampledTokens:
 
     def sums(self, rows: Ints, n_features: int) -> Floats:
         """The sum of every feature's activations over `rows`: [n_features]."""
-        entries, _ = self._entries(rows)
+        entries, _ = self.entries(rows)
         return np.bincount(self.features[entries], self.activations[entries].astype(np.float64), n_features).astype(
             np.float64
         )
 
     def columns(self, rows: Ints, features: Ints) -> Floats:
         """The activations of a few features: [rows, features]."""
-        entries, row_of = self._entries(rows)
+        entries, row_of = self.entries(rows)
         dense = np.zeros((len(rows), len(features)))
         for column, feature in enumerate(features):
             own = self.features[entries] == feature
@@ -92,9 +93,9 @@ class SampledTokens:
 
     def _rows(self, positions: Ints) -> Ints:
         """The rows of those `positions` that were read: outliers were not."""
-        return np.flatnonzero(np.isin(self._positions, positions, assume_unique=True))
+        return np.flatnonzero(np.isin(self.positions, positions, assume_unique=True))
 
-    def _entries(self, rows: Ints) -> tuple[Ints, Ints]:
+    def entries(self, rows: Ints) -> tuple[Ints, Ints]:
         """Where the firings of `rows` are, and of which of the rows each is."""
         lengths = self.starts[rows + 1] - self.starts[rows]
         row_of = np.repeat(np.arange(len(rows)), lengths)

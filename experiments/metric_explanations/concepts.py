@@ -37,14 +37,28 @@ CONCEPTS: dict[str, Explanation] = {
     ),
     "absorption": Explanation(
         "Absorption",
-        "absorbed tokens of the child / tokens of the child that the parent's dense probe finds, mean over hierarchies",
-        "A concept that lies inside another (its tokens carry both) may silence the parent's features. A token is "
-        "absorbed when all main features of the parent are silent and one other feature carries 0.4 of the probe's "
-        "projection. Hierarchies are read off the text: 99 % of the child's tokens carry the parent.",
-        "Near 0; it rises with sparsity and width. Matryoshka SAEs are made to lower it.",
+        "fully absorbed tokens / tokens of the parent that its dense probe finds, mean over parents",
+        "A concept inside another may silence the other's features: the feature of weekdays does not fire on Monday, "
+        "because Monday has one of its own. A token is fully absorbed when all main features of the parent are silent, "
+        "and the feature that says most about it on the probe has cosine 0.025 with the probe and carries 0.4 of its "
+        "projection. Parents are the planted concepts with their words as children, and broader concepts (a place, a "
+        "number of a date) with planted ones as children. Of each concept at most 100 tokens are sampled, so children "
+        "that are rare weigh more than in the text.",
+        "Near 0; it rises with sparsity and width, and Matryoshka SAEs are made to lower it.",
         PLANTED,
-        "SAEBench asks for the first letter of words, which means little below a billion parameters, and gives a "
-        "fractional score beside this one. Its projection is of x, ours of x − b_dec, which is what features explain.",
+        "SAEBench asks for the first letter of words, which it says means little below a billion parameters. Rules and "
+        "thresholds are those of SAEBench 0.6; its projection is of x, ours of x − b_dec, which is what features "
+        "explain.",
+    ),
+    "absorption_fraction": Explanation(
+        "Absorption, fractional",
+        "A / (A + M), mean over the tokens of the parent that its dense probe finds, then over parents",
+        "A parent's feature may not fall silent but only weaken. M is what the main features carry of the probe's "
+        "projection, A what up to three absorbing features (cosine with the probe from 0.1) carry of what M leaves. 0 "
+        "where M carries all of it, or the absorbers less than 0.4 of it; 1 where M is nothing.",
+        "Near 0, and not much above full absorption.",
+        PLANTED,
+        "The same as SAEBench 0.6; before that version every other feature counted as absorbing, without a threshold.",
     ),
     "variants": Explanation(
         "Numbers of other tools",

@@ -11,6 +11,7 @@ register = template.Library()
 NOTHING = "–"
 # What a template hands over for a number that is not there: None, or "" for a missing key.
 Number: TypeAlias = float | str | None
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _LETTERS = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e4, "k"))
 
 
@@ -65,3 +66,23 @@ def decimals(number: Number, places: int = 3) -> str:
 def share(part: Number, places: int = 1) -> str:
     """A share as a percentage: 0.0312 is 3.1 %."""
     return NOTHING if not isinstance(part, int | float) else f"{100 * part:.{places}f} %"
+
+
+@register.filter
+def as_share(part: Number) -> str:
+    """A share of any size as a percentage with two digits that count: 0.00034 %, 12 %."""
+    return NOTHING if not isinstance(part, int | float) else f"{100 * part:.2g} %"
+
+
+@register.filter
+def as_power(exponent: int) -> str:
+    """A power of ten as it is written on an axis: 10⁻⁶, 0.1, 1."""
+    if exponent in {-1, 0}:
+        return f"{10.0**exponent:g}"
+    return "10" + str(exponent).translate(_RAISED)
+
+
+@register.filter
+def scaled(part: float, length: float) -> str:
+    """A part of 100 as that part of `length`, for a coordinate of a drawing."""
+    return f"{part * length / 100:.1f}"

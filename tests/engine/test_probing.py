@@ -1,4 +1,4 @@
-"""Probes and absorption on codes written by hand, against slow definitions."""
+"""Probes on codes written by hand, against slow definitions."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from experiments.engine.absorption import Absorption, hierarchies_of
 from experiments.engine.kernels import DenseCode
 from experiments.engine.logistic import fit_probe
 from experiments.engine.probe_sample import SampledTokens
-from experiments.engine.probing import Probing, strongest_features
+from experiments.engine.probing import Probing, probe_concept, strongest_features
 
 Floats = NDArray[np.float64]
 
@@ -100,8 +99,10 @@ def test_the_strongest_features_are_those_of_the_largest_difference_of_means() -
 
 
 def test_a_concept_of_one_feature_is_read_off_one_and_a_difference_off_two() -> None:
-    probing = Probing(sample_of(*case()), ("one", "two", "none"), 6)
-    assert list(probing.run()) == [1, 2, 3]
+    sample = sample_of(*case())
+    probing = Probing(sample)
+    for concept, name in enumerate(("one", "two", "none")):
+        probing.add(name, probe_concept(sample, concept, 6))
     found = probing.summary()
     one, two = found["rows"]
     assert one["k1"] > 0.9
@@ -112,46 +113,21 @@ def test_a_concept_of_one_feature_is_read_off_one_and_a_difference_off_two() -> 
     assert found["skipped"] == 1
 
 
-def test_hierarchies_are_read_off_the_flags() -> None:
-    parent = np.arange(1_000) < 400
-    child = np.arange(1_000) < 100
-    straddling = (np.arange(1_000) >= 300) & (np.arange(1_000) < 500)
-    almost_the_same = np.arange(1_000) < 390
-    rare = np.arange(1_000) < 10
-    flags = np.stack([parent, child, straddling, almost_the_same, rare], 1)
-    assert hierarchies_of(flags) == [(0, 1), (3, 1)]
-    assert hierarchies_of(flags[:0]) == []
+def test_the_interval_of_the_accuracy_is_of_documents_drawn_again() -> None:
+    sample = sample_of(*case())
+    probe = probe_concept(sample, 1, 6)
+    assert probe is not None
+    probing = Probing(sample)
+    probing.add("two", probe)
 
-
-@pytest.mark.parametrize("absorbing", [False, True])
-def test_a_child_that_takes_over_is_absorption(absorbing: bool) -> None:
-    """The parent is the first axis, the child the second; feature 0 is the parent's, feature 1 absorbs it or does not.
-
-    One in forty of the parent's tokens are the child's, and there feature 0 is silent when the child's feature absorbs
-    it. With more of them the child's feature would count as one more main feature of the parent.
-    """
-    random = np.random.default_rng(3)
-    tokens = 6_000
-    parent = random.random(tokens) < 0.5
-    child = parent & (random.random(tokens) < 1 / 40)
-    states = random.normal(0, 0.05, (tokens, 4)) + np.stack([parent, child, parent * 0, parent * 0], 1)
-    decoder = np.array([[1.0, 0, 0, 0], [np.sqrt(0.5), np.sqrt(0.5), 0, 0], [0, 0, 1, 0]])
-    dense = np.zeros((tokens, 3))
-    dense[:, 0] = parent & ~(child & absorbing)
-    dense[child, 1] = np.sqrt(2.0)
-    dense[:, 2] = random.random(tokens) < 0.1
-    probing = Probing(sample_of(dense, states, np.stack([parent, child], 1)), ("parent", "child"), 3)
-    list(probing.run())
-    found = Absorption(probing, decoder, np.zeros(4)).summary([(0, 1)])
-    (row,) = found["rows"]
-    assert (row["parent"], row["child"]) == ("parent", "child")
-    assert row["tokens"] > 20
-    assert found["share"] == row["share"]
-    assert (row["share"] > 0.95) if absorbing else (row["share"] == 0.0)
-
-
-def test_without_hierarchies_there_is_no_absorption() -> None:
-    probing = Probing(sample_of(*case()), ("one", "two", "none"), 6)
-    list(probing.run())
-    found = Absorption(probing, np.eye(6, 4), np.zeros(4)).summary([])
-    assert found == {"share": None, "hierarchies": 0, "rows": []}
+    few = fit_probe(sample.columns(probe.fitting.rows, probe.features[:1]), probe.fitting.carries)
+    right = few.finds(sample.columns(probe.testing.rows, probe.features[:1])) == probe.testing.carries
+    documents, of = np.unique(sample.documents, return_inverse=True)
+    own = of[probe.testing.rows]
+    means = [
+        np.average(right, weights=drawn[own])
+        for drawn in np.random.default_rng(0).multinomial(
+            len(documents), np.full(len(documents), 1 / len(documents)), 1_000
+        )
+    ]
+    assert probing.intervals()["probing"] == pytest.approx(np.percentile(means, [2.5, 97.5]).tolist())

@@ -45,7 +45,7 @@ def test_the_card_shows_intervals_links_and_what_was_left_out(page_client: Clien
         "outliers_left_out": 1_234,
         "decoder_coherence": 0.41,
         "probing": {"k1": 0.9, "k2": 0.92, "k5": 0.95, "dense": 0.97, "skipped": 1, "rows": []},
-        "absorption": {"share": 0.125, "hierarchies": 2, "rows": [{}, {}]},
+        "absorption": {"share": 0.125, "fraction": None, "hierarchies": 2, "rows": []},
     }
     finished.save()
     page = page_client.get(finished.get_absolute_url()).content.decode()

@@ -45,3 +45,13 @@ def test_shares_and_decimals() -> None:
     assert quantities.decimals(2.34567) == "2.346"
     assert quantities.decimals(None) == "–"
     assert quantities.exactly(1_500_000) == "1,500,000"
+
+
+def test_marks_of_an_axis_and_small_shares() -> None:
+    assert [quantities.as_power(exponent) for exponent in (-6, -1, 0)] == ["10⁻⁶", "0.1", "1"]
+    assert (quantities.as_share(3.16e-6), quantities.as_share(0.1), quantities.as_share(None)) == (
+        "0.00032 %",
+        "10 %",
+        "–",
+    )
+    assert quantities.scaled(50, 220) == "110.0"

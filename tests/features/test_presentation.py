@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from features import histogram
 from features.density import wilson_interval
 from features.readable_text import running, search_form, silent, visible
 from features.templatetags import evidence
+from latentlens.lib import histogram
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_bars_stand_on_a_logarithmic_axis() -> None:
     small, tall = drawn.bars
     assert (tall.x, tall.y, tall.height) == (histogram.WIDTH / 2, 0, histogram.HEIGHT)
     assert small.height == histogram.HEIGHT / 4
-    assert [tick.activation for tick in drawn.ticks] == [0.1, 1.0, 10.0]
+    assert [tick.value for tick in drawn.ticks] == [0.1, 1.0, 10.0]
 
 
 def test_one_activation_in_a_million_is_still_a_bar() -> None:

@@ -1,4 +1,4 @@
-"""The histogram of a feature's activations as bars of an SVG; the template only prints numbers."""
+"""A histogram on a logarithmic axis as bars of an SVG; the template only prints numbers."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Bar:
 @dataclass(frozen=True)
 class Tick:
     x: float
-    activation: float
+    value: float
     anchor: str
 
 
@@ -38,34 +38,35 @@ class Histogram:
     height: int = HEIGHT
 
 
-def draw(edges: Sequence[float], counts: Sequence[int]) -> Histogram | None:
-    """Bars and ticks for n counts between n + 1 rising edges > 0, on a logarithmic axis; None where nothing fired."""
+def draw(edges: Sequence[float], counts: Sequence[int], width: int = WIDTH, height: int = HEIGHT) -> Histogram | None:
+    """Bars and ticks for n counts between n + 1 rising edges > 0, on a logarithmic axis; None without any count."""
     if not any(counts):
         return None
-    places = _places(edges)
+    places = _places(edges, width)
     tallest = max(counts)
     bars = tuple(
-        _bar(left, right, count / tallest, low, high, count)
+        _bar(left, right, height * count / tallest, height, (low, high, count))
         for left, right, low, high, count in zip(places, places[1:], edges, edges[1:], counts, strict=False)
     )
-    return Histogram(bars, _ticks(edges, places))
+    return Histogram(bars, _ticks(edges, places), width, height)
 
 
-def _places(edges: Sequence[float]) -> list[float]:
+def _places(edges: Sequence[float], width: int) -> list[float]:
     """The x of each edge. Bins without any width (one single value) share the axis equally."""
     low, high = math.log(edges[0]), math.log(edges[-1])
     if high <= low:
-        return [WIDTH * position / (len(edges) - 1) for position in range(len(edges))]
-    return [WIDTH * (math.log(edge) - low) / (high - low) for edge in edges]
+        return [width * position / (len(edges) - 1) for position in range(len(edges))]
+    return [width * (math.log(edge) - low) / (high - low) for edge in edges]
 
 
-def _bar(left: float, right: float, share: float, low: float, high: float, count: int) -> Bar:
-    height = max(1.0, HEIGHT * share) if count else 0.0  # a rare activation must not vanish
+def _bar(left: float, right: float, tall: float, height: int, counted: tuple[float, float, int]) -> Bar:
+    low, high, count = counted
+    tall = max(1.0, tall) if count else 0.0  # a rare value must not vanish
     return Bar(
         round(left, 2),
-        round(HEIGHT - height, 2),
+        round(height - tall, 2),
         round(max(right - left - _GAP, 0.5), 2),
-        round(height, 2),
+        round(tall, 2),
         low,
         high,
         count,
@@ -75,5 +76,5 @@ def _bar(left: float, right: float, share: float, low: float, high: float, count
 def _ticks(edges: Sequence[float], places: Sequence[float]) -> tuple[Tick, ...]:
     """The ends of the axis, and the middle edge between them."""
     middle = len(edges) // 2
-    ends = (Tick(0, edges[0], "start"), Tick(WIDTH, edges[-1], "end"))
+    ends = (Tick(0, edges[0], "start"), Tick(round(places[-1], 2), edges[-1], "end"))
     return (ends[0], Tick(round(places[middle], 2), edges[middle], "middle"), ends[1]) if len(edges) > 2 else ends
