@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from django.contrib.auth.models import User
-from django.http import FileResponse, HttpRequest
+from django.http import HttpRequest
 from ninja import Field, File, Query, Router, Schema, Status
 from ninja.files import UploadedFile
 
@@ -15,6 +15,7 @@ from features.models import LabelImport, MachineLabelling
 from features.services import label_files, machine_labels
 from features.services.gallery import GalleryFilter
 from latentlens.lib.api_responses import REFUSALS, ProblemBody
+from latentlens.lib.downloads import download
 from latentlens.lib.problems import NotFound
 
 router = Router(tags=["labels"])
@@ -78,7 +79,7 @@ def export_labels(request: HttpRequest, query: Query[ExportQuery]) -> Any:
     _experiment(query.experiment)
     wanted = GalleryFilter(query.min_density, query.max_density, query.token, query.labelled, query.concept)
     made = label_files.export(query.experiment, wanted, query.contents, label_files.format_named(query.format))
-    return FileResponse(made.file, as_attachment=True, filename=made.filename, content_type=made.media_type)
+    return download(request, made.file, made.filename, made.media_type)
 
 
 @router.post("/imports", response={201: LabelImportOut, **_TOO_LARGE, **REFUSALS}, operation_id="start_label_import")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import messages
-from django.http import FileResponse, Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET, require_POST
 
@@ -15,6 +16,7 @@ from features.models import LabelImport
 from features.services import label_files
 from features.services.evidence import concept_titles
 from features.views import HtmxRequest
+from latentlens.lib.downloads import download
 from latentlens.lib.problems import Conflict, NotFound, Problem
 
 IMPORTS_SHOWN = 10
@@ -29,7 +31,7 @@ def files(request: HttpRequest, experiment_id: int) -> HttpResponse:
 
 
 @require_GET
-def export(request: HttpRequest, experiment_id: int) -> HttpResponse | FileResponse:
+def export(request: HttpRequest, experiment_id: int) -> HttpResponseBase:
     """The file; a filter or format that makes no sense is a sentence on the page."""
     experiment = get_object_or_404(Experiment, pk=experiment_id)
     form = GalleryForm(request.GET, concepts=concept_titles(experiment))
@@ -42,7 +44,7 @@ def export(request: HttpRequest, experiment_id: int) -> HttpResponse | FileRespo
         )
     except Problem as problem:
         return _refused(request, experiment, problem.message)
-    return FileResponse(made.file, as_attachment=True, filename=made.filename, content_type=made.media_type)
+    return download(request, made.file, made.filename, made.media_type)
 
 
 @require_POST

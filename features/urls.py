@@ -1,6 +1,6 @@
 from django.urls import path
 
-from features import desk_views, file_views, label_views, machine_views, views
+from features import desk_views, file_views, label_views, machine_views, search_views, views
 
 app_name = "features"
 _feature = "experiments/<int:experiment_id>/features/<int:index>/"
@@ -25,6 +25,8 @@ urlpatterns = [
     path(f"{_files}imports/<int:import_id>/", file_views.label_import, name="label-import"),
     path(f"{_files}imports/<int:import_id>/apply/", file_views.apply_import, name="apply-import"),
     path(f"{_files}imports/<int:import_id>/discard/", file_views.discard_import, name="discard-import"),
+    path("experiments/<int:experiment_id>/search/", search_views.search, name="search"),
+    path("experiments/<int:experiment_id>/search/export/", search_views.export, name="search-export"),
     path(_feature, views.detail, name="detail"),
     path(f"{_feature}examples/", views.examples, name="examples"),
     path(f"{_feature}labels/", label_views.add_label, name="add-label"),

@@ -14,6 +14,7 @@ from experiments.api import router as experiments_router
 from experiments.sweep_api import router as sweeps_router
 from features.api import router as features_router
 from features.file_api import router as labels_router
+from features.search_api import router as search_router
 from latentlens.accounts.api_auth import KeyAuth, PageAuth
 from latentlens.lib.problems import Problem, problem_body
 from lens.api import router as lens_router
@@ -35,6 +36,7 @@ api.add_router("/api/corpora", corpora_router)
 api.add_router("/api/cache", cache_router)
 api.add_router("/api/features", features_router)
 api.add_router("/api/labels", labels_router)
+api.add_router("/api/search", search_router)
 api.add_router("/api/activations", lens_router)
 
 

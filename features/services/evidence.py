@@ -10,12 +10,8 @@ from django.db.models import OuterRef, QuerySet, Subquery
 from experiments.models import Experiment
 from features.density import Interval, wilson_interval
 from features.models import Feature, Label
-<<<<<<< HEAD
 from features.services.labels import labels_of
-=======
-from features.services.labels import living_labels
 from latentlens.lib.histogram import Histogram, draw
->>>>>>> 0335641 (Absorption is found where concepts contain others, and what was measured is drawn)
 from latentlens.lib.problems import NotFound
 
 

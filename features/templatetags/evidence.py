@@ -11,6 +11,8 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from features import readable_text
+from features.activation_index import Example
+from features.queries.search import Match
 
 HEAT_LEVELS = 7
 
@@ -27,6 +29,20 @@ def heat(activation: float, strongest: float) -> int:
     if activation <= 0 or strongest <= 0:
         return 0
     return min(HEAT_LEVELS, max(1, math.ceil(HEAT_LEVELS * activation / strongest)))
+
+
+@register.filter
+def example_title(example: Example) -> str:
+    """What the number before an example says, and where the example is from."""
+    kind = f" ({example.kind})" if example.kind else ""
+    return f"Activation on the strongest token; rank {example.rank}, document {example.document}{kind}"
+
+
+@register.filter
+def match_title(match: Match) -> str:
+    """What the number before a match says, and where the match is from."""
+    kind = f" ({match.kind})" if match.kind else ""
+    return f"Activation on the token that matches; position {match.position:,}, document {match.document}{kind}"
 
 
 @register.filter

@@ -101,10 +101,11 @@ def test_a_sweep_has_at_most_64_experiments() -> None:
 def test_memory_is_counted_for_all_members_together(monkeypatch: pytest.MonkeyPatch) -> None:
     """One of them fits, and so do two; not the eight, which have two segments and eight SAEs."""
     monkeypatch.setattr(estimates, "memory_bytes", lambda: 1_000_000_000)
-    assert create_sweep(wanted({"n_features": 4096}, seed="0, 1")).experiments.count() == 2
+    shared = {"n_features": 4096, "harvest_tokens": 500_000}
+    assert create_sweep(wanted(shared, seed="0, 1")).experiments.count() == 2
     Sweep.objects.all().delete()
     Experiment.objects.all().delete()
-    message = refusal(wanted({"n_features": 4096}, seed="0, 1, 2, 3", layer="0, 1")).message
+    message = refusal(wanted(shared, seed="0, 1, 2, 3", layer="0, 1")).message
     assert message.startswith("Side by side these 8 experiments would need about")
 
 
