@@ -57,12 +57,21 @@ def explorer_values(experiment: Experiment) -> dict[str, Any]:
         for name, value in values.items()
         if name in COLUMNS or value not in (None, defaults[name])
     }
+    if experiment.is_imported:
+        said |= _aims_of_import(experiment)
+        said.pop("training_tokens")
     said |= {"model": experiment.model, "corpus": experiment.corpus_id}
     if revision := experiment.config.get("model", {}).get("revision"):
         said |= {"revision": revision}
     if start := experiment.config.get("start"):
         said |= {"start_from": start["experiment"]}
     return said
+
+
+def _aims_of_import(experiment: Experiment) -> dict[str, Any]:
+    """Where training it further aims: at as many firing features as there are, where its files name no k."""
+    measured = experiment.quality.get("l0")
+    return {} if experiment.holds_k or not measured else {"k": max(1, round(measured))}
 
 
 def _fact(name: str, value: Any) -> SettingFact:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,15 @@ from django.core.management.base import CommandError
 
 from experiments.models import Corpus
 from experiments.services import corpora
+
+
+def add_corpus(parser: ArgumentParser) -> None:
+    """The options that `corpus_named` reads."""
+    parser.add_argument("--corpus", default="builtin", help="builtin (default), a FILE, or hub:ID")
+    parser.add_argument("--column", default="", help="where a table or a data set keeps its text")
+    parser.add_argument("--configuration", default="", help="of a hub data set")
+    parser.add_argument("--split", default="", help="of a hub data set (default train)")
+    parser.add_argument("--chat", action="store_true", help="the column holds conversations, not text")
 
 
 def corpus_named(options: dict[str, Any]) -> Corpus:

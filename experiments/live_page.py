@@ -54,13 +54,15 @@ def row_context(experiment: Experiment) -> dict[str, Any]:
 
 def stage_states(experiment: Experiment) -> list[StageState]:
     """All stages of an experiment; an ended one is marked where it ended."""
-    stages = list(Experiment.Stage)
+    stages = [stage for stage in Experiment.Stage if stage != Experiment.Stage.TRAINING or not experiment.is_imported]
     finished = experiment.status == Status.FINISHED
-    here = stages.index(Experiment.Stage(experiment.stage)) if experiment.stage else len(stages) if finished else -1
+    # What is not shown (an import is not trained) is part of what comes before it.
+    now = Experiment.Stage(experiment.stage) if experiment.stage else None
+    here = stages.index(now if now in stages else Experiment.Stage.CAPTURE) if now else len(stages) if finished else -1
     ended_badly = experiment.status in {Status.FAILED, Status.CANCELLED}
-    now = "bad" if ended_badly else "now"
+    state = "bad" if ended_badly else "now"
     return [
-        StageState(stage.label, "done" if place < here else now if place == here else "later")
+        StageState(stage.label, "done" if place < here else state if place == here else "later")
         for place, stage in enumerate(stages)
     ]
 

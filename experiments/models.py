@@ -140,8 +140,13 @@ class Experiment(models.Model):
 
     @property
     def holds_k(self) -> bool:
-        """Whether k says how many features fire; the others have a coefficient for it."""
-        return self.architecture in HOLDS_K
+        """Whether k says how many features fire; others have a coefficient for it, or came with their thresholds."""
+        return self.architecture in HOLDS_K and not (self.is_imported and self.architecture == "jumprelu")
+
+    @property
+    def is_imported(self) -> bool:
+        """Whether its SAE comes from another tool, so that there is no training to tell of."""
+        return bool(self.config.get("imported"))
 
     @property
     def is_live(self) -> bool:

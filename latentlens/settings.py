@@ -22,6 +22,7 @@ _environment = EnvironmentReader(ENV_FILE, BASE_DIR)
 # --- Where things live ------------------------------------------------------------------------------------------------
 DATA_DIR = _environment.path("DATA_DIR", default=BASE_DIR / "var")
 MODELS_DIR = _environment.path("MODELS_DIR", default=DATA_DIR / "models")
+IMPORTS_DIR = _environment.path("IMPORTS_DIR", default=DATA_DIR / "imports")
 HF_CACHE_DIR = _environment.path("HF_CACHE_DIR", default=DATA_DIR / "huggingface")
 ARTIFACTS_DIR = DATA_DIR / "artifacts"
 UPLOADS_DIR = DATA_DIR / "uploads"

@@ -58,7 +58,7 @@ def api_client(db: None, settings: Any) -> Client:
 def data_dir(settings: Any, tmp_path: Path) -> Path:
     """A fresh DATA_DIR for one test: uploads, artifacts and models live below it."""
     settings.DATA_DIR = tmp_path
-    for name in ("ARTIFACTS_DIR", "UPLOADS_DIR", "LOGS_DIR", "MODELS_DIR", "HF_CACHE_DIR"):
+    for name in ("ARTIFACTS_DIR", "UPLOADS_DIR", "LOGS_DIR", "MODELS_DIR", "IMPORTS_DIR", "HF_CACHE_DIR"):
         folder = tmp_path / name.removesuffix("_DIR").lower()
         folder.mkdir()
         setattr(settings, name, folder)
@@ -112,7 +112,7 @@ def child_environment(transactional_db: None, settings: Any) -> dict[str, str]:
         "LOG_LEVEL": "INFO",
         "PYTHONWARNINGS": "default",
     }
-    for name in ("DATA_DIR", "MODELS_DIR", "HF_CACHE_DIR", "REDIS_URL"):
+    for name in ("DATA_DIR", "MODELS_DIR", "IMPORTS_DIR", "HF_CACHE_DIR", "REDIS_URL"):
         variables[name] = str(getattr(settings, name))
     return dict(os.environ) | variables
 

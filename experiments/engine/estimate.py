@@ -10,7 +10,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from experiments.engine.config import ACTIVATIONS_AT_ONCE, HOLDS_K, ConfigError, ExperimentConfig, SaeConfig
+from experiments.engine.config import (
+    ACTIVATIONS_AT_ONCE,
+    HOLDS_K,
+    MEASURED_TOKENS,
+    ConfigError,
+    ExperimentConfig,
+    SaeConfig,
+)
 
 if TYPE_CHECKING:
     from experiments.engine.model_card import ModelCard
@@ -95,14 +102,28 @@ def _firing(config: ExperimentConfig) -> int:
 
 def _memory(config: ExperimentConfig, card: ModelCard) -> list[EstimateLine]:
     unit: Literal["bytes of memory"] = "bytes of memory"
-    weights = sae_parameters(config.sae, card.width) * FLOAT
-    batch = config.training.batch_tokens
-    places = 2 if config.sae.is_transcoder else 1
-    matrices = BATCH_MATRICES.get(config.sae.architecture, 2)
     sorted_at_once = min(ACTIVATIONS_AT_ONCE, config.harvested_tokens * _firing(config))
     return [
         EstimateLine("Program", PROGRAM_BYTES, unit, "Python and its libraries."),
         EstimateLine("Language model", _model_bytes(config, card), unit, "The model's weights."),
+        *(_memory_of_import(config, card) if config.imported else _memory_of_training(config, card)),
+        EstimateLine(
+            "Evaluation",
+            4 * LOGITS_TOKENS * card.vocabulary_size * FLOAT,
+            unit,
+            "Logits of the texts compared at a time.",
+        ),
+        EstimateLine("Harvest", sorted_at_once * ACTIVATION_BYTES_IN_MEMORY, unit, "Activations sorted at a time."),
+    ]
+
+
+def _memory_of_training(config: ExperimentConfig, card: ModelCard) -> list[EstimateLine]:
+    unit: Literal["bytes of memory"] = "bytes of memory"
+    weights = sae_parameters(config.sae, card.width) * FLOAT
+    batch = config.training.batch_tokens
+    places = 2 if config.sae.is_transcoder else 1
+    matrices = BATCH_MATRICES.get(config.sae.architecture, 2)
+    return [
         EstimateLine("SAE", 4 * weights, unit, "Weights, their gradients and Adam's two moments."),
         EstimateLine(
             "Segment",
@@ -118,13 +139,17 @@ def _memory(config: ExperimentConfig, card: ModelCard) -> list[EstimateLine]:
             unit,
             f"{matrices} numbers for each feature and token of {batch:,}, and what is computed from them.",
         ),
-        EstimateLine(
-            "Evaluation",
-            4 * LOGITS_TOKENS * card.vocabulary_size * FLOAT,
-            unit,
-            "Logits of the texts compared at a time.",
-        ),
-        EstimateLine("Harvest", sorted_at_once * ACTIVATION_BYTES_IN_MEMORY, unit, "Activations sorted at a time."),
+    ]
+
+
+def _memory_of_import(config: ExperimentConfig, card: ModelCard) -> list[EstimateLine]:
+    """Nothing is trained, so there are no gradients."""
+    unit: Literal["bytes of memory"] = "bytes of memory"
+    weights = sae_parameters(config.sae, card.width) * FLOAT
+    states = MEASURED_TOKENS * card.width * FLOAT
+    return [
+        EstimateLine("SAE", 3 * weights, unit, "Weights, and what they are made of while they are read."),
+        EstimateLine("Segment", states, unit, f"{MEASURED_TOKENS:,} hidden states, on which the SAE is measured."),
     ]
 
 

@@ -10,7 +10,7 @@ import torch
 
 from experiments.engine.artifacts import ArtifactError, ExperimentFolder, sha256_of
 from experiments.engine.capture import HiddenStates, Reading, capture_segment
-from experiments.engine.config import ConfigError, ExperimentConfig
+from experiments.engine.config import MEASURED_TOKENS, ConfigError, ExperimentConfig
 from experiments.engine.corpus import WindowSet, capture_finished
 from experiments.engine.folding import with_subtracted_bias, with_unit_rows
 from experiments.engine.formats import ForeignSae, look_into, read_weights, weights_file
@@ -21,9 +21,6 @@ from experiments.engine.pace import Pace
 from experiments.engine.records import Record, StageFinished
 from experiments.engine.sae import Sae, SaeDescription, save_sae
 from experiments.engine.windows import first_windows
-
-# Text on which norms are measured, for what counts as an outlier, and how many features fire.
-MEASURED_TOKENS = 65_536
 
 
 def native_weights(folder: Path, device: str = "cpu") -> Weights:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import tempfile
 import time
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal
 
 from django.conf import settings
 from django.core import signing
@@ -19,19 +17,9 @@ from experiments.engine.corpus_errors import CorpusError, MissingColumn
 from experiments.engine.documents import ending_of, inspect_upload, text_column
 from experiments.models import Corpus
 from experiments.services.folders import upload_path
-from latentlens.lib.problems import Refused, TooLarge, refused_field
+from experiments.services.uploads import KEPT_SECONDS, UploadedBytes, store_bytes
+from latentlens.lib.problems import Refused, refused_field
 from latentlens.lib.text import clean_name
-
-LARGEST_UPLOAD_BYTES = 4 * 2**30
-KEPT_SECONDS = 24 * 3600  # how long a stored file waits for its form to be sent again
-
-
-class UploadedBytes(Protocol):
-    """What Django and the API call an uploaded file."""
-
-    name: str | None
-
-    def chunks(self) -> Iterable[bytes]: ...
 
 
 @dataclass(frozen=True)
@@ -74,7 +62,8 @@ def keep_upload(file: UploadedBytes) -> KeptUpload:
     _sweep(uploads)
     handle, partial = tempfile.mkstemp(dir=uploads, prefix=".upload-", suffix=ending)
     try:
-        digest = _store(handle, file.chunks())
+        os.close(handle)
+        digest = store_bytes(file, Path(partial))
         Path(partial).replace(uploads / f"{digest}{ending}")
     finally:
         Path(partial).unlink(missing_ok=True)
@@ -186,17 +175,3 @@ def _sweep(uploads: Path) -> None:
     old = {path.name: path for path in uploads.iterdir() if path.stat().st_mtime < time.time() - KEPT_SECONDS}
     for name in old.keys() - set(Corpus.objects.filter(file__in=old).values_list("file", flat=True)):
         old[name].unlink(missing_ok=True)
-
-
-def _store(handle: int, chunks: Iterable[bytes]) -> str:
-    """Writes the chunks and returns their SHA-256; raises TooLarge as soon as there are too many."""
-    digest = hashlib.sha256()
-    size = 0
-    with os.fdopen(handle, "wb") as stored:
-        for chunk in chunks:
-            size += len(chunk)
-            if size > LARGEST_UPLOAD_BYTES:
-                raise TooLarge(f"The file has more than {LARGEST_UPLOAD_BYTES / 2**30:.0f} GiB, which is the limit.")
-            digest.update(chunk)
-            stored.write(chunk)
-    return digest.hexdigest()

@@ -48,11 +48,11 @@ def store_configuration(
         architecture=config.sae.architecture,
         n_features=config.sae.n_features,
         k=config.sae.k,
-        training_tokens=config.training.tokens,
+        training_tokens=0 if config.imported else config.training.tokens,
         seed=config.seed,
         config=as_json(config),
         status=status,
-        steps=config.training.steps,
+        steps=0 if config.imported else config.training.steps,
         is_demo=is_demo,
         sweep=sweep,
     )

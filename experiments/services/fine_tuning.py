@@ -41,6 +41,12 @@ def refuse_another_kind(config: ExperimentConfig, card: ModelCard | None) -> Non
             f"Experiment {start.pk} is a {kind} SAE with {start.n_features:,} features; what starts from it must have "
             "the same architecture and as many features.",
         )
+    has_skip = bool(start.config.get("sae", {}).get("skip"))
+    if has_skip != sae.skip:
+        has, asked = ("a", "has one, too") if has_skip else ("no", "has none")
+        raise refused_field(
+            FIELD, f"The SAE of experiment {start.pk} has {has} skip connection; what starts from it {asked}."
+        )
     width = _width_of(start)
     # The heads' outputs side by side may be wider than the model; the worker looks there.
     if card is not None and width is not None and config.site != "attn_heads" and width != card.width:

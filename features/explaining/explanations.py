@@ -54,9 +54,7 @@ class Explainer:
             return Explanation(feature, problem="It fires too seldom in the half of the text that explains.")
         windows = draw_windows(self.view, firings, np.random.default_rng([SEED, feature]))
         if windows is None:
-            return Explanation(
-                feature, _short(rule.text), _note(rule), problem="There is too little text to test on."
-            )
+            return Explanation(feature, _short(rule.text), _note(rule), problem="There is too little text to test on.")
         detection = detect(windows, _expects(rule, windows.firing), _expects(rule, windows.silent))
         return Explanation(feature, _short(rule.text), _note(rule), detection)
 

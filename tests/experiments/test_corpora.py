@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from experiments.models import Corpus
-from experiments.services import corpora
+from experiments.services import uploads
 from experiments.services.corpora import KeptUpload, add_hub_corpus, add_kept_upload, add_upload, keep_upload
 from latentlens.lib.problems import Refused, TooLarge
 
@@ -84,7 +84,7 @@ def test_a_name_with_folders_is_only_a_name(upload: Upload, data_dir: Path) -> N
 
 
 def test_an_upload_that_never_ends_is_stopped(upload: Upload, data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(corpora, "LARGEST_UPLOAD_BYTES", 10)
+    monkeypatch.setattr(uploads, "LARGEST_UPLOAD_BYTES", 10)
     with pytest.raises(TooLarge):
         keep_upload(upload("a.txt", TEXT))
     assert list((data_dir / "uploads").iterdir()) == []

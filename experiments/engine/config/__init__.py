@@ -27,6 +27,8 @@ from experiments.engine.config.validation import SAFE_NAME, validate
 
 # How many activations the harvest sorts at a time, about: 32 MB that take a fraction of a second.
 ACTIVATIONS_AT_ONCE = 2_000_000
+# Text on which an imported SAE is measured: norms, for what counts as an outlier, and how many features fire.
+MEASURED_TOKENS = 65_536
 
 __all__ = [
     "ACTIVATIONS_AT_ONCE",
@@ -35,6 +37,7 @@ __all__ = [
     "DTYPES",
     "HAS_PENALTY_CURVE",
     "HOLDS_K",
+    "MEASURED_TOKENS",
     "PACKINGS",
     "PARTS",
     "SAFE_NAME",

@@ -9,6 +9,7 @@ from experiments.engine.formats.format_errors import FormatError
 from experiments.engine.formats.front import (
     EXPORTS,
     export,
+    files_of,
     is_sae_folder,
     look_into,
     read_weights,
@@ -22,6 +23,7 @@ __all__ = [
     "FormatError",
     "Origin",
     "export",
+    "files_of",
     "is_sae_folder",
     "look_into",
     "read_weights",

@@ -27,6 +27,7 @@ from experiments.engine.formats.tensor_files import Floats, TensorFile
 
 TOOL = "dictionary_learning"
 WEIGHTS_FILE = "ae.safetensors"
+SIDE_FILES: tuple[str, ...] = ()
 SITES = ("resid_pre", "resid_post", "attn_out", "mlp_out")
 
 

@@ -26,6 +26,7 @@ class _Reader(Protocol):
 
     TOOL: str
     WEIGHTS_FILE: str
+    SIDE_FILES: tuple[str, ...]
 
     def recognises(self, config: Mapping[str, Any]) -> bool: ...
 
@@ -40,6 +41,8 @@ class _Writer(Protocol):
     TOOL: str
     CONFIG_FILE: str
     WEIGHTS_FILE: str
+
+    def holds(self, architecture: str, *, is_transcoder: bool) -> bool: ...
 
     def write(self, sae: NativeSae, folder: Path) -> None: ...
 
@@ -100,10 +103,22 @@ def weights_file(folder: Path) -> Path:
     raise FormatError("There are no weights here: a .safetensors file is expected beside the config.")
 
 
+def files_of(folder: Path) -> tuple[Path, ...]:
+    """The files that make up the SAE in `folder`, the weights first. Raises FormatError."""
+    _, tool = _config_of(folder)
+    beside = (folder / name for name in tool.SIDE_FILES)
+    return (weights_file(folder), _config_file(folder), *(path for path in beside if path.is_file()))
+
+
+def _config_file(folder: Path) -> Path:
+    for name in CONFIG_FILES:
+        if (folder / name).is_file():
+            return folder / name
+    raise FormatError(f"There is no config here: one of {', '.join(CONFIG_FILES)} is expected.")
+
+
 def _config_of(folder: Path) -> tuple[dict[str, Any], _Reader]:
-    path = next((folder / name for name in CONFIG_FILES if (folder / name).is_file()), None)
-    if path is None:
-        raise FormatError(f"There is no config here: one of {', '.join(CONFIG_FILES)} is expected.")
+    path = _config_file(folder)
     if path.stat().st_size > LONGEST_CONFIG_BYTES:
         raise FormatError(f"{path.name} has more than {LONGEST_CONFIG_BYTES:,} bytes; that is no config of an SAE.")
     config = _parsed(path)

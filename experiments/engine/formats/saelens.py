@@ -36,6 +36,7 @@ CONFIG_FILE = "cfg.json"
 WEIGHTS_FILE = "sae_weights.safetensors"
 # Beside the weights of a checkpoint that was taken while it trained.
 SCALER_FILE = "activation_scaler.json"
+SIDE_FILES: tuple[str, ...] = (SCALER_FILE,)
 
 ARCHITECTURES = {
     "standard": "relu",
@@ -273,6 +274,11 @@ def _notes(metadata: Mapping[str, Any]) -> tuple[str, ...]:
     )
 
 
+def holds(architecture: str, *, is_transcoder: bool) -> bool:
+    """Whether SAELens has such an SAE."""
+    return not is_transcoder or architecture == "jumprelu"
+
+
 def write(sae: NativeSae, folder: Path) -> None:
     """Writes `sae` as SAELens would save it for inference. Raises FormatError for what SAELens does not have."""
     config, tensors = _config_of(sae), sae.tensors
@@ -313,7 +319,7 @@ def _name_of(sae: NativeSae) -> str:
         inference = {"batchtopk": "jumprelu", "matryoshka": "jumprelu"}
         theirs = {ours: name for name, ours in ARCHITECTURES.items() if "transcoder" not in name}
         return inference.get(sae.architecture) or theirs[sae.architecture]
-    if sae.architecture != "jumprelu":
+    if not holds(sae.architecture, is_transcoder=True):
         raise FormatError(
             "SAELens has transcoders with ReLU and JumpReLU only; a TopK transcoder fits sparsify's format."
         )

@@ -29,6 +29,7 @@ from experiments.engine.formats.tensor_files import Floats, TensorFile, write_te
 TOOL = "sparsify"
 CONFIG_FILE = "cfg.json"
 WEIGHTS_FILE = "sae.safetensors"
+SIDE_FILES: tuple[str, ...] = ()
 # In the folder above those of the hook points.
 RUN_CONFIG_FILE = "config.json"
 TENSORS = {
@@ -120,9 +121,14 @@ def _model_of_run(path: Path) -> str | None:
     return text_of(run, "model") or None if isinstance(run, Mapping) else None
 
 
+def holds(architecture: str, *, is_transcoder: bool) -> bool:
+    """Whether sparsify has such an SAE."""
+    return architecture == "topk"
+
+
 def write(sae: NativeSae, folder: Path) -> None:
     """Writes `sae` as sparsify would. Raises FormatError for what sparsify does not have."""
-    if sae.architecture != "topk" or sae.width != sae.output_width:
+    if not holds(sae.architecture, is_transcoder=sae.is_transcoder) or sae.width != sae.output_width:
         raise FormatError(
             "sparsify has TopK SAEs, and TopK transcoders between hidden states of one width; this is another kind."
         )

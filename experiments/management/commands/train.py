@@ -16,7 +16,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db.utils import OperationalError, ProgrammingError
 from ninja.responses import NinjaJSONEncoder
 
-from experiments.corpus_options import corpus_named
+from experiments.corpus_options import add_corpus, corpus_named
 from experiments.models import Experiment
 from experiments.progress_bar import ProgressBar
 from experiments.quality_card import quality_card
@@ -40,11 +40,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--model", help="builtin, a folder of MODELS_DIR, or a hub id (default DEFAULT_MODEL_NAME)")
         parser.add_argument("--revision", default="", help="branch, tag or commit of a hub model")
-        parser.add_argument("--corpus", default="builtin", help="builtin (default), a FILE, or hub:ID")
-        parser.add_argument("--column", default="", help="where a table or a data set keeps its text")
-        parser.add_argument("--configuration", default="", help="of a hub data set")
-        parser.add_argument("--split", default="", help="of a hub data set (default train)")
-        parser.add_argument("--chat", action="store_true", help="the column holds conversations, not text")
+        add_corpus(parser)
         parser.add_argument("--start-from", metavar="ID", help="a finished experiment whose SAE is trained further")
         parser.add_argument("--name", default="", help="what the experiment is called")
         parser.add_argument("--resume", type=int, metavar="ID", help="go on with a paused or failed experiment")
@@ -54,7 +50,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         owner = new_owner()
         try:
-            experiment = _to_resume(options["resume"]) if options["resume"] else _stored(options)
+            experiment = self.chosen(options)
         except Problem as problem:
             raise CommandError("\n".join(problem.fields.values()) or problem.message) from None
         except (OperationalError, ProgrammingError):
@@ -64,6 +60,12 @@ class Command(BaseCommand):
         with logs_in_file(), interruptible():
             self._run(experiment.pk, owner)
         self._report(experiment_by_id(experiment.pk), as_json=options["json"])
+
+    def chosen(self, options: dict[str, Any]) -> Experiment:
+        """The experiment that is run: `paused`, so that no worker takes it before this process does."""
+        if options["resume"]:
+            return _to_resume(options["resume"])
+        return store_experiment(ExperimentRequest(**asked_for(options)), Status.PAUSED)
 
     def _run(self, experiment_id: int, owner: str) -> None:
         bar = ProgressBar(sys.stderr)
@@ -92,11 +94,6 @@ class Command(BaseCommand):
             self.stdout.write(f"  {fact.explanation.title:<32} {fact.value:>8}  {fact.note}")
         self.stdout.write(f"  {'Weights (SHA-256)':<32} {experiment.weights_sha256}")
         self.stdout.write(f"{site_address()}{experiment.get_absolute_url()}")
-
-
-def _stored(options: dict[str, Any]) -> Experiment:
-    """A new experiment, `paused` so that no worker takes it before this process does."""
-    return store_experiment(ExperimentRequest(**asked_for(options)), Status.PAUSED)
 
 
 def asked_for(options: dict[str, Any]) -> dict[str, Any]:
