@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
 from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
+from features.activation_index import IndexUnavailable
 from features.forms import LabelForm
-from features.models import Feature
+from features.models import Feature, Label
 from features.services import labels as label_service
+from features.services.detection_tests import blind_windows, record_test
 from features.services.labels import Author, StaleLabel
 from features.views import HtmxRequest, RefusedForms, evidence_or_404, feature_page, label_forms
-from latentlens.lib.problems import NotFound
+from latentlens.lib.numbers import parse_integer
+from latentlens.lib.problems import NotFound, Problem
+
+MAXIMUM_SEED = 2**31
 
 
 @require_POST
@@ -73,6 +79,34 @@ def label_history(request: HtmxRequest, experiment_id: int, index: int, label_id
     context = {"nav": "features", "experiment": feature.experiment, "feature": feature, "revisions": revisions}
     template = "features/_label_history.html" if request.htmx else "features/label_history.html"
     return render(request, template, context)
+
+
+@require_http_methods(["GET", "POST"])
+def test_label(request: HtmxRequest, experiment_id: int, index: int, label_id: int) -> HttpResponse:
+    """A blind test of a label by a person; POST takes the answers, and shows where the feature fires."""
+    feature = get_object_or_404(Feature.objects.select_related("experiment"), experiment=experiment_id, index=index)
+    label = _label_or_404(feature, label_id)
+    context = {"nav": "features", "experiment": feature.experiment, "feature": feature, "label": label}
+    try:
+        seed = parse_integer(
+            request.POST.get("seed") or secrets.randbelow(MAXIMUM_SEED), field="seed", minimum=0, maximum=MAXIMUM_SEED
+        )
+        windows = blind_windows(feature, seed)
+    except (Problem, IndexUnavailable) as problem:
+        return render(request, "features/label_test.html", context | {"problem": str(problem)}, status=422)
+    context |= {"windows": windows, "seed": seed}
+    if request.method == "POST":
+        expected = {int(number) for number in request.POST.getlist("fires") if number.isdecimal()}
+        context["test"] = record_test(label, windows, expected, seed, Author.of(request))
+        context["expected"] = expected
+    return render(request, "features/label_test.html", context)
+
+
+def _label_or_404(feature: Feature, label_id: int) -> Label:
+    try:
+        return label_service.find_label(feature.pk, label_id)
+    except NotFound as missing:
+        raise Http404 from missing
 
 
 def _change(

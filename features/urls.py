@@ -34,5 +34,6 @@ urlpatterns = [
     path(f"{_label}withdraw/", label_views.withdraw_label, name="withdraw-label"),
     path(f"{_label}restore/", label_views.restore_label, name="restore-label"),
     path(f"{_label}choose/", label_views.choose_label, name="choose-label"),
+    path(f"{_label}test/", label_views.test_label, name="test-label"),
     path(f"{_label}history/", label_views.label_history, name="label-history"),
 ]

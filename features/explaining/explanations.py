@@ -10,7 +10,7 @@ import numpy as np
 from features.activation_index import ActivationIndex
 from features.activation_index.firings import firings_of_range
 from features.activation_index.text import Positions
-from features.explaining.detection import Detection, Windows, detect, draw_windows
+from features.explaining.detection import Detection, detect, draw_windows
 from features.explaining.families import Family, families_of
 from features.explaining.harvest_view import Flags, HarvestView
 from features.explaining.rules import Rule, best_rule
@@ -57,11 +57,6 @@ class Explainer:
             return Explanation(feature, _short(rule.text), _note(rule), problem="There is too little text to test on.")
         detection = detect(windows, _expects(rule, windows.firing), _expects(rule, windows.silent))
         return Explanation(feature, _short(rule.text), _note(rule), detection)
-
-
-def windows_of(explainer: Explainer, feature: int, firings: Positions, seed: int) -> Windows | None:
-    """Windows for a test by a person."""
-    return draw_windows(explainer.view, firings, np.random.default_rng([seed, feature]))
 
 
 def _expects(rule: Rule, windows: Positions) -> Flags:

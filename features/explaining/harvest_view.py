@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -32,6 +33,11 @@ class HarvestView:
         text = text_of(files)
         part = replace(text, tokens=text.tokens[:MOST_POSITIONS], read=text.read[:MOST_POSITIONS])
         return cls(part, files.vocabulary())
+
+    def without(self, documents: Collection[int]) -> HarvestView:
+        """The same text, in which some documents neither explain nor test."""
+        read = self.text.read & ~np.isin(self.document, list(documents))
+        return replace(self, text=replace(self.text, read=read))
 
     @cached_property
     def document(self) -> Positions:
