@@ -37,10 +37,9 @@ def auxiliary_gradients(
     e^ = sum of the `code` of dead features without b_dec, which gets no gradient of its own (Gao et al. 2024,
     arXiv:2406.04093, appendix A.2; the caller has divided the coefficient [] by E|e - E e|^2). As sparse as the code.
     """
-    miss = code.decode(weights.decoder).sub_(residual)
-    error = miss * (2 * coefficient / batch.tokens)
-    pulls = code.pulls(weights.decoder, error)
-    return AuxiliaryResult(architecture.gradients(batch, code, pulls, error, weights), miss)
+    factor, no_bias = 2 * coefficient / batch.tokens, torch.zeros_like(weights.decoder_bias)
+    miss, pulls = code.fit(weights.decoder, no_bias, residual, factor)
+    return AuxiliaryResult(architecture.gradients(batch, code, pulls, miss * factor, weights), miss)
 
 
 def resample_(weights: Weights, dead: Tensor, inputs: Tensor, miss: Tensor, random: np.random.Generator) -> None:

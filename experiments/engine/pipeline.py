@@ -52,7 +52,7 @@ def run(
     of the text, and takes its share of every training step; the first alone saves checkpoints.
     """
     pipeline = _Pipeline(job, resume or ResumePoint("capture"), should_checkpoint, processes)
-    return with_resources(pipeline.run(), job.device)
+    return with_resources(pipeline.run(), job.device, job.config.training.precision)
 
 
 class _Pipeline:

@@ -67,11 +67,12 @@ class SideBySide:
 
     def run(self) -> Iterator[Event]:
         """The events of all members, in the order in which they happen. Closing it is as good as dropping all."""
-        device = self._members[0].job.device
+        jobs = [member.job for member in self._members.values()]
         with closing(self._run()) as events:
             for number, record in events:
                 if isinstance(record, StageFinished):
-                    yield number, resources_used(record.stage, device, self._together)
+                    device, precision = jobs[number].device, jobs[number].config.training.precision
+                    yield number, resources_used(record.stage, device, precision, self._together)
                 yield number, record
 
     def _run(self) -> Generator[Event, None, None]:

@@ -27,6 +27,7 @@ from experiments.engine.segments import RESAMPLING, WEIGHTS, random_numbers
 
 # The mean squared error of inputs of mean squared norm one starts below one; this is beyond any recovery.
 DIVERGED_LOSS = 100.0
+SMALLEST_NORM = 1e-30
 
 
 class TrainingDiverged(ValueError):  # noqa: N818 - named for what happened, as it reads where it is caught
@@ -119,10 +120,11 @@ class Trainer:
         self.architecture = architecture_of(sae)
         self.last_l0 = float(sae.k)
         self.tokens_since_fired = torch.zeros(sae.n_features, dtype=torch.int64, device=weights.decoder.device)
+        self.arithmetic = kernels.arithmetic_of(weights, config.precision)
         self.adam = Adam(weights, config.adam_beta1, config.adam_beta2, config.adam_epsilon)
         self._sae, self._config, self._seed = sae, config, seed
         self._aux_k = config.aux_k or max(1, weights.decoder.shape[1] // 2)
-        self._pre_activations = torch.empty(0, device=weights.decoder.device)
+        self._pre_activations = torch.empty(0, device=weights.decoder.device)  # kept from step to step
         self._may_have_dead = True
 
     def join(self, processes: Processes) -> None:
@@ -132,6 +134,7 @@ class Trainer:
             return
         for weight in self.weights.present().values():
             processes.take_first_(weight)
+        self.arithmetic.refresh()
         scales = torch.tensor([self.scales.input, self.scales.output], dtype=torch.float64)
         scales = scales.to(self.weights.decoder.device)
         processes.take_first_(scales)
@@ -159,18 +162,19 @@ class Trainer:
                 raise
             self.parts, self._pre_activations = 2, torch.empty(0, device=inputs.device)
             code, auxiliary = self._select(batch)
-        result = self.architecture.step(batch, code, self.weights)
+        result = self.architecture.step(batch, code, self.arithmetic.weights)
         sums = self._sums(batch, result)
         auxiliary_loss = sums.new_zeros(()) if auxiliary is None else self._add_auxiliary(result, batch, auxiliary)
         gradients = self._settled(result)
-        kernels.remove_parallel_part(gradients.decoder, self.weights.decoder)
-        seen = self._read(sums, auxiliary_loss, kernels.joint_norm(gradients), batch.tokens)
+        norm, along = kernels.tangent_norm(gradients, self.weights.decoder)
+        seen = self._read(sums, auxiliary_loss, norm, batch.tokens)
         self._refuse_divergence(seen.loss)
         self._refuse_divergence(seen.gradient_norm, largest=math.inf)
 
-        kernels.clip_(gradients, seen.gradient_norm, self._config.clip_norm)
         learning_rate = scheduled_learning_rate(self._config, self._sae.n_features, self.step)
-        self.adam.update(gradients, learning_rate)
+        scale = min(1.0, self._config.clip_norm / max(seen.gradient_norm, SMALLEST_NORM))
+        self.adam.update(gradients, learning_rate, along=along, scale=scale, copies=self.arithmetic.copies)
+        self.arithmetic.refresh_bias()
         self.architecture.adjust(self.weights, seen.l0)
         self._record_firing(result.code, batch.tokens)
         self.last_l0 = seen.l0
@@ -182,11 +186,12 @@ class Trainer:
         """The scaled tokens of this process."""
         mine = self.processes.share(len(inputs))
         scaled = inputs[mine] * self.scales.input
-        return Batch(scaled, scaled if targets is inputs else targets[mine] * self.scales.output, len(inputs))
+        read = self.arithmetic.read(self.architecture.read(scaled, self.weights))
+        return Batch(scaled, scaled if targets is inputs else targets[mine] * self.scales.output, read, len(inputs))
 
     def _select(self, batch: Batch) -> tuple[Code, kernels.SparseCode | None]:
         """Encode and select: the code of the step, and that of the dead features which explain what it misses."""
-        parts = torch.chunk(batch.inputs, self.parts)
+        parts = torch.chunk(batch.read, self.parts)
         pre = self._pre(parts[0])
         cutoff: Tensor | float = 0.0
         candidates = self.architecture.candidates(pre, batch.tokens)
@@ -205,11 +210,11 @@ class Trainer:
                 auxiliary.append(kernels.keep_largest_per_token_of(pre, dead, self._aux_k))
         return _joined(codes), kernels.concatenated(auxiliary) if auxiliary else None
 
-    def _pre(self, inputs: Tensor) -> Tensor:
+    def _pre(self, read: Tensor) -> Tensor:
         """Pre-activations [T, N], in memory kept from step to step: fresh pages cost more than the sums in them."""
-        if len(self._pre_activations) != len(inputs):
-            self._pre_activations = torch.empty(len(inputs), self._sae.n_features, device=inputs.device)
-        return self.architecture.pre_activations(inputs, self.weights, out=self._pre_activations)
+        if len(self._pre_activations) != len(read):
+            self._pre_activations = read.new_empty(len(read), self._sae.n_features)
+        return self.arithmetic.pre_activations(read, out=self._pre_activations)
 
     def _dead(self) -> Tensor:
         return self.tokens_since_fired >= self._config.dead_after
@@ -250,8 +255,8 @@ class Trainer:
     def _add_auxiliary(self, result: StepResult, batch: Batch, code: kernels.SparseCode) -> Tensor:
         spread = self.processes.spread(result.miss, batch.tokens)
         per_spread = torch.where(spread > 0, 1 / spread, 0.0)  # nothing is left to explain where all misses are alike
-        coefficient = self._config.aux_k_coefficient * per_spread
-        found = auxiliary_gradients(self.architecture, batch, code, -result.miss, self.weights, coefficient)
+        coefficient, weights = self._config.aux_k_coefficient * per_spread, self.arithmetic.weights
+        found = auxiliary_gradients(self.architecture, batch, code, -result.miss, weights, coefficient)
         for name in ("encoder", "encoder_bias", "decoder"):
             getattr(result.gradients, name).add_(getattr(found.gradients, name))
         squares = found.miss.square().sum()
@@ -283,6 +288,7 @@ class Trainer:
             inputs, miss = self.processes.gathered(batch.inputs), self.processes.gathered(result.miss)
             resample_(self.weights, dead, inputs, miss, random_numbers(self._seed, RESAMPLING, self.step))
             self.adam.forget(dead)
+            self.arithmetic.refresh()
             self.tokens_since_fired[dead] = 0
         return len(dead)
 

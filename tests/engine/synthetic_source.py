@@ -50,7 +50,7 @@ class SyntheticSource:
         return planted_states(self.states_per_segment + 10 * self.captured, seed=self.captured)
 
 
-def small_config(tokens: int = 6_400, seed: int = 3, **training: float) -> ExperimentConfig:
+def small_config(tokens: int = 6_400, seed: int = 3, **training: float | str) -> ExperimentConfig:
     return ExperimentConfig(
         model=ModelConfig("builtin", "builtin"),
         corpus=CorpusConfig("builtin", "builtin"),

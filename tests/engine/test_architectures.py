@@ -138,11 +138,12 @@ def test_a_step_has_the_gradients_of_its_loss(name: str, shift: float) -> None:
     torch.autograd.backward(expected.loss)
 
     architecture = architecture_of(sae(name))
+    read = architecture.read(states, weights)
     pre = architecture.pre_activations(states, weights)
     candidates = architecture.candidates(pre, TOKENS)
     cutoff = 0.0 if candidates is None else architecture.cutoff(candidates, TOKENS)
     code = architecture.select(pre, weights, cutoff)
-    result = architecture.step(Batch(states, states, TOKENS), code, weights)
+    result = architecture.step(Batch(states, states, read, TOKENS), code, weights)
 
     torch.testing.assert_close(as_dense(result.code), expected.features.detach())
     loss = float(result.miss.square().sum(1).mean()) + result.penalty
@@ -179,7 +180,7 @@ def test_a_transcoder_reads_one_space_and_reconstructs_another(name: str, skip: 
 
     architecture = architecture_of(sae(name, output_site="mlp_out", skip=skip))
     code = architecture.select(architecture.pre_activations(states, weights), weights, 0.0)
-    result = architecture.step(Batch(states, targets, TOKENS), code, weights)
+    result = architecture.step(Batch(states, targets, states, TOKENS), code, weights)
     torch.testing.assert_close(result.miss + targets, output.detach())
     for field, leaf in leaves.present().items():
         torch.testing.assert_close(result.gradients.present()[field], leaf.grad, rtol=1e-5, atol=1e-9)
@@ -189,7 +190,8 @@ def test_the_price_of_sparsity_leaves_the_common_factor_of_the_thresholds_alone(
     states, weights = random_states(TOKENS, WIDTH), extended("jumprelu", random_weights(WIDTH, FEATURES))
     architecture = architecture_of(sae("jumprelu"))
     code = architecture.select(architecture.pre_activations(states, weights), weights, 0.0)
-    result = architecture.step(Batch(states, states, TOKENS), code, weights)
+    batch = Batch(states, states, architecture.read(states, weights), TOKENS)
+    result = architecture.step(batch, code, weights)
     settled = architecture.settled(result, weights)
     assert settled.threshold is not None
     assert float((settled.threshold * weights.threshold).sum()) == pytest.approx(0.0, abs=1e-9)

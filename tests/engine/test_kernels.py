@@ -107,46 +107,74 @@ def test_entries_that_do_not_fire_are_left_out() -> None:
     assert bool((silenced.firing().activations > 0).all())
 
 
-def test_the_parallel_part_of_the_decoder_gradient_is_gone() -> None:
-    decoder, gradient = random_weights(6, 9).decoder, random_states(9, 6)
-    kernels.remove_parallel_part(gradient, decoder)
-    torch.testing.assert_close((gradient * decoder).sum(1), torch.zeros(9, dtype=torch.float64))
+DTYPES = [torch.float64, torch.float32]
 
 
-def test_clipping_bounds_the_joint_norm_and_leaves_small_gradients_alone() -> None:
-    large, small = random_weights(4, 8), random_weights(4, 8).map(lambda weight: 0.001 * weight)
-    before = small.map(torch.clone)
-    for gradients in (large, small):
-        kernels.clip_(gradients, float(kernels.joint_norm(gradients)), 1.0)
-    assert torch.cat([g.flatten() for g in large.present().values()]).norm() == pytest.approx(1.0)
-    assert all(small.present()[name].equal(weight) for name, weight in before.present().items())
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_the_norm_of_gradients_without_what_points_along_the_decoder(dtype: torch.dtype) -> None:
+    weights, gradients = random_weights(6, 9, dtype=dtype), random_weights(6, 9, seed=2, dtype=dtype)
+    norm, along = kernels.tangent_norm(gradients, weights.decoder)
+    torch.testing.assert_close(along, (gradients.decoder * weights.decoder).sum(1))
+    left = gradients._replace(decoder=gradients.decoder - along[:, None] * weights.decoder)
+    assert float(norm) == pytest.approx(float(torch.cat([g.flatten() for g in left.present().values()]).norm()))
+    gradients.encoder[2, 3] = torch.nan
+    assert not bool(kernels.tangent_norm(gradients, weights.decoder)[0].isfinite())
 
 
-def test_adam_follows_its_formula() -> None:
-    weights, gradients = random_weights(3, 4), random_weights(3, 4, seed=5)
-    start = weights.map(torch.clone).present()
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_adam_follows_its_formula(dtype: torch.dtype) -> None:
+    """Constant gradients: both moments are exact. The decoder stays on the sphere."""
+    weights, gradients = random_weights(3, 4, dtype=dtype), random_weights(3, 4, seed=5, dtype=dtype)
+    expected = weights.map(torch.clone).present()
     adam = Adam(weights, beta1=0.9, beta2=0.99, epsilon=1e-8)
+    slopes = (gradients._replace(decoder=torch.zeros(4, 3, dtype=dtype))).present()
     for _ in range(2):
-        adam.update(gradients, learning_rate=0.01)
+        given = Weights(**{name: slope.clone() for name, slope in slopes.items()})
+        adam.update(given, learning_rate=0.01, scale=0.5, along=torch.zeros(4, dtype=dtype))
     for name, weight in weights.present().items():
-        gradient = gradients.present()[name]
-        expected = start[name] - 2 * 0.01 * gradient / (gradient.abs() + 1e-8)  # constant: both moments are exact
-        torch.testing.assert_close(weight, expected, rtol=1e-6, atol=1e-9)
+        slope = 0.5 * slopes[name]
+        torch.testing.assert_close(
+            weight, expected[name] - 2 * 0.01 * slope / (slope.abs() + 1e-8), rtol=1e-5, atol=1e-6
+        )
+
+
+def test_the_compiled_step_is_that_of_torch() -> None:
+    """Several steps on both, with what points along the decoder's rows; and rounded copies of what comes out."""
+    found, expected = random_weights(19, 33, dtype=torch.float32), random_weights(19, 33)
+    left, right = Adam(found, 0.9, 0.99, 1e-8), Adam(expected, 0.9, 0.99, 1e-8)
+    copies = (torch.zeros(33, 32, dtype=torch.bfloat16)[:, :19], torch.zeros(33, 19, dtype=torch.bfloat16))
+    for step in range(5):
+        gradients = random_weights(19, 33, seed=step + 10)
+        single = gradients.map(lambda gradient: gradient.float())
+        norm, along = kernels.tangent_norm(gradients, expected.decoder)
+        assert float(kernels.tangent_norm(single, found.decoder)[0]) == pytest.approx(float(norm), rel=1e-3)
+        left.update(single, 0.01, scale=float(1 / norm), along=along.float(), copies=copies)
+        right.update(gradients, 0.01, scale=float(1 / norm), along=along)
+    for name, weight in expected.present().items():
+        torch.testing.assert_close(found.present()[name], weight.float(), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(found.decoder.norm(dim=1), torch.ones(33))
+    assert copies[0].equal(found.encoder.bfloat16())
+    assert copies[1].equal(found.decoder.bfloat16())
+
+
+def updated(adam: Adam, gradients: Weights) -> None:
+    _, along = kernels.tangent_norm(gradients, adam.weights.decoder)
+    adam.update(gradients.map(torch.clone), 0.01, along=along)
 
 
 def test_adam_continues_from_restored_moments_bit_for_bit() -> None:
     gradients = [random_weights(3, 4, seed=seed, dtype=torch.float32) for seed in range(5)]
     through = Adam(random_weights(3, 4, dtype=torch.float32), 0.9, 0.999, 1e-8)
     for gradient in gradients:
-        through.update(gradient, 0.01)
+        updated(through, gradient)
 
     first = Adam(random_weights(3, 4, dtype=torch.float32), 0.9, 0.999, 1e-8)
     for gradient in gradients[:2]:
-        first.update(gradient, 0.01)
+        updated(first, gradient)
     second = Adam(first.weights.map(torch.clone), 0.9, 0.999, 1e-8)
     second.restore(2, first.first_moments.map(torch.clone), first.second_moments.map(torch.clone))
     for gradient in gradients[2:]:
-        second.update(gradient, 0.01)
+        updated(second, gradient)
 
     found = second.weights.present()
     assert all(found[name].equal(weight) for name, weight in through.weights.present().items())
@@ -154,7 +182,7 @@ def test_adam_continues_from_restored_moments_bit_for_bit() -> None:
 
 def test_features_that_begin_anew_have_no_past() -> None:
     adam = Adam(random_weights(3, 5), 0.9, 0.999, 1e-8)
-    adam.update(random_weights(3, 5, seed=2), 0.01)
+    updated(adam, random_weights(3, 5, seed=2))
     adam.forget(torch.tensor([1, 4]))
     assert adam.first_moments.encoder[[1, 4]].count_nonzero() == 0
     assert adam.first_moments.encoder[[0, 2, 3]].count_nonzero() == 9

@@ -116,7 +116,9 @@ def test_each_stage_ends_with_what_it_took(finished: tuple[ExperimentFolder, lis
     memory = [record.memory_bytes for record, _ in took]
     assert memory == sorted(memory)
     assert 50e6 < memory[0] < 50e9
-    assert took[0][0].path == compute_path("cpu")
+    assert [record.path for record, _ in took] == [
+        compute_path("cpu", "auto" if stage == "training" else "float32") for stage in STAGES
+    ]
     assert "1 thread · CPU with" in took[0][0].path
     assert took[0][0].gpu_memory_bytes is None
 

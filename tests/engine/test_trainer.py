@@ -11,7 +11,6 @@ from torch import Tensor
 from experiments.engine.config import ARCHITECTURES, ExperimentConfig
 from experiments.engine.config.choices import HAS_AUXILIARY_LOSS, HOLDS_K
 from experiments.engine.input_statistics import measure
-from experiments.engine.kernels import Weights
 from experiments.engine.sae import Sae, SaeDescription
 from experiments.engine.threshold_fit import ThresholdFit
 from experiments.engine.trainer import StepOutcome, Trainer, initial_weights
@@ -20,7 +19,7 @@ from tests.engine.synthetic_source import ACTIVE, WIDTH, planted_directions, pla
 STATES = planted_states(12_800, seed=1) - 2.5  # a small offset, so that what varies is most of it
 
 
-def config_of(architecture: str, **training: float) -> ExperimentConfig:
+def config_of(architecture: str, **training: float | str) -> ExperimentConfig:
     config = small_config(tokens=51_200, **{"learning_rate": 1e-2, **training})
     return replace(config, sae=replace(config.sae, architecture=architecture, sparsity_coefficient=0.3))
 
@@ -82,7 +81,7 @@ def test_the_controller_of_jumprelu_works_over_its_range(k: int) -> None:
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_parts_are_a_matter_of_memory_only(architecture: str) -> None:
-    config = config_of(architecture, dead_after_tokens=300)
+    config = config_of(architecture, dead_after_tokens=300, precision="float32")
     whole, parted = begin(config), begin(config)
     parted.parts = 2
     learn(whole, 12)
@@ -94,14 +93,14 @@ def test_parts_are_a_matter_of_memory_only(architecture: str) -> None:
 def test_out_of_memory_once_the_batch_is_encoded_in_two_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     config = config_of("batchtopk")
     small, roomy = begin(config), begin(config)
-    select = small.architecture.pre_activations
+    select = small.arithmetic.pre_activations
 
-    def only_half(inputs: Tensor, weights: Weights, out: Tensor | None = None) -> Tensor:
-        if len(inputs) > 64:
+    def only_half(read: Tensor, out: Tensor | None = None) -> Tensor:
+        if len(read) > 64:
             raise torch.OutOfMemoryError("not enough memory")
-        return select(inputs, weights, out)
+        return select(read, out)
 
-    monkeypatch.setattr(small.architecture, "pre_activations", only_half)
+    monkeypatch.setattr(small.arithmetic, "pre_activations", only_half)
     learn(small, 3)
     learn(roomy, 3)
     assert small.parts == 2
@@ -114,7 +113,7 @@ def test_out_of_memory_twice_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     def never_enough(*_: object, **__: object) -> Tensor:
         raise torch.OutOfMemoryError("not enough memory")
 
-    monkeypatch.setattr(trainer.architecture, "pre_activations", never_enough)
+    monkeypatch.setattr(trainer.arithmetic, "pre_activations", never_enough)
     with pytest.raises(torch.OutOfMemoryError):
         learn(trainer, 1)
 
@@ -124,6 +123,7 @@ def test_dead_features_come_back(architecture: str) -> None:
     config = config_of(architecture, dead_after_tokens=256, resample_share=0.05)
     trainer = begin(config)
     trainer.weights.encoder_bias[:16] = -5.0  # half of them never fire
+    trainer.arithmetic.refresh()
     trainer.tokens_since_fired[:16] = 10**9
     outcomes = learn(trainer, 150)
     if architecture in HAS_AUXILIARY_LOSS:

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal, NamedTuple
 
+import torch
 from torch import Tensor
 
 from experiments.engine import kernels
@@ -30,6 +31,7 @@ class Batch:
 
     inputs: Tensor  # [T, W]
     targets: Tensor  # [T, W'], the inputs themselves but for a transcoder
+    read: Tensor  # [T, W or more], what the encoder reads of the inputs
     tokens: int
 
 
@@ -59,10 +61,12 @@ class Architecture(ABC):
 
     def pre_activations(self, inputs: Tensor, weights: Weights, out: Tensor | None = None) -> Tensor:
         """(x - b_dec) W_enc^T + b_enc for every feature (a transcoder: x W_enc^T + b_enc): [T, W] -> [T, N]."""
-        bias = weights.encoder_bias
-        if not self.sae.is_transcoder:
-            bias = bias - weights.encoder @ weights.decoder_bias
-        return kernels.pre_activations(inputs, weights.encoder, bias, out)
+        read = self.read(inputs, weights)
+        return kernels.pre_activations(read, weights.encoder, weights.encoder_bias, out)
+
+    def read(self, inputs: Tensor, weights: Weights) -> Tensor:
+        """What the encoder reads of hidden states [T, W]: x - b_dec, and of a transcoder x."""
+        return inputs if self.sae.is_transcoder else inputs - weights.decoder_bias
 
     @abstractmethod
     def features_of(self, pre: Tensor, weights: Weights) -> SparseCode:
@@ -82,10 +86,17 @@ class Architecture(ABC):
 
     def step(self, batch: Batch, code: Code, weights: Weights) -> StepResult:
         """Loss E|x - x^|^2 over the code: its gradients. Architectures with other losses have steps of their own."""
-        miss = self.reconstruct(batch.inputs, code, weights).sub_(batch.targets)
+        miss, pulls = self.fit(batch, code, weights)
         error = miss * (2 / batch.tokens)  # d loss / d reconstruction
-        pulls = code.pulls(weights.decoder, error).mul_(code.activations > 0)
+        pulls.mul_(code.activations > 0)
         return StepResult(self.gradients(batch, code, pulls, error, weights), miss, code, miss.new_zeros(()))
+
+    def fit(self, batch: Batch, code: Code, weights: Weights) -> tuple[Tensor, Tensor]:
+        """The reconstruction minus the targets [T, W'], and what E|x - x^|^2 pulls at every entry with."""
+        targets = batch.targets
+        if weights.skip is not None:
+            targets = torch.addmm(targets, batch.inputs, weights.skip.T, alpha=-1)
+        return code.fit(weights.decoder, weights.decoder_bias, targets, 2 / batch.tokens)
 
     def reconstruct(self, inputs: Tensor, code: Code, weights: Weights) -> Tensor:
         """f W_dec + b_dec, and W_skip x where there is a skip connection: [T, W']."""
@@ -100,13 +111,12 @@ class Architecture(ABC):
         With g the error, a an activation and d its pull: decoder += a g, encoder += d (x - b_dec), encoder_bias += d,
         decoder_bias += g - d W_enc, skip += g x; a transcoder has no b_dec in its encoder.
         """
-        totals = code.total_by_feature(pulls)
-        encoder, decoder_bias = code.sum_by_feature(batch.inputs, pulls), error.sum(0)
+        totals, decoder_bias = code.total_by_feature(pulls), error.sum(0)
         if not self.sae.is_transcoder:
-            encoder.addr_(totals, weights.decoder_bias, alpha=-1)
-            decoder_bias -= totals @ weights.encoder
+            decoder_bias -= kernels.weighted_total(weights.encoder, totals)
+        width = weights.encoder.shape[1]
         return Weights(
-            encoder,
+            code.sum_by_feature(batch.read[:, :width], pulls),
             totals,
             code.sum_by_feature(error, code.activations),
             decoder_bias,
@@ -117,9 +127,8 @@ class Architecture(ABC):
         """The gradients, once they are summed over all tokens of the step."""
         return result.gradients
 
-    def adjust(self, weights: Weights, l0: float) -> None:
+    def adjust(self, weights: Weights, l0: float) -> None:  # noqa: B027 - most have nothing to adjust
         """Brings the weights back to where the architecture wants them, in place, after a step with this mean L0."""
-        kernels.normalise_rows_(weights.decoder)
 
     def scores(self, pre: Tensor, weights: Weights) -> Tensor:
         """For the fit: a feature fires where its score [T, N] is above the factor that `with_factor` puts in."""

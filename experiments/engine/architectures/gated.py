@@ -37,12 +37,12 @@ class Gated(Architecture):
         gate = code  # its activations are ReLU(g)
         magnitudes = gate.taking_part(_magnitudes(gate, weights))
         code = gate.with_activations(magnitudes.relu())
-        miss = self.reconstruct(batch.inputs, code, weights).sub_(batch.targets)
-        gate_miss = self.reconstruct(batch.inputs, gate, weights).sub_(batch.targets)
-        error, gate_error = miss * (2 / batch.tokens), gate_miss * (2 / batch.tokens)
+        miss, magnitude_pulls = self.fit(batch, code, weights)
+        gate_miss, gate_pulls = self.fit(batch, gate, weights)
+        error = miss * (2 / batch.tokens)
         price = self.sae.sparsity_coefficient / batch.tokens
-        magnitude_pulls = code.pulls(weights.decoder, error).mul_(code.activations > 0)
-        gate_pulls = gate.taking_part(gate.pulls(weights.decoder, gate_error).add_(price))
+        magnitude_pulls.mul_(code.activations > 0)
+        gate_pulls = gate.taking_part(gate_pulls.add_(price))
         gradients = self._gradients(batch, code, (magnitude_pulls, gate_pulls), error, weights)
         penalty = price * gate.activations.sum() + gate_miss.square().sum() / batch.tokens
         return StepResult(gradients, miss, code, penalty)

@@ -52,9 +52,8 @@ class JumpReLU(Architecture):
         pre, thresholds = code.activations, code.spread(_thresholds(weights))
         fires = pre > thresholds
         code = code.with_activations(pre * fires)
-        miss = self.reconstruct(batch.inputs, code, weights).sub_(batch.targets)
+        miss, pulls = self.fit(batch, code, weights)
         error = miss * (2 / batch.tokens)
-        pulls = code.pulls(weights.decoder, error)
         gradients = self.gradients(batch, code, pulls * fires, error, weights)
         near = ((pre - thresholds).abs() < self.sae.bandwidth / 2).to(pre.dtype) / self.sae.bandwidth
         of_error = -code.total_by_feature(near * pulls * thresholds)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 
 from experiments.engine.architectures.architecture import Batch, StepResult
@@ -36,7 +38,7 @@ class Matryoshka(BatchTopK):
         errors = misses * (2 / batch.tokens)
         reaching = errors.flip(0).cumsum(0).flip(0)  # [groups, T, W]
         pulls = copies.pulls(weights.decoder, reaching.flatten(0, 1))
-        copied = Batch(batch.inputs.repeat(groups, 1), batch.targets, batch.tokens)
+        copied = replace(batch, read=batch.read.repeat(groups, 1))
         gradients = self.gradients(copied, copies, pulls, reaching.flatten(0, 1), weights)
         gradients.decoder_bias.add_(errors.sum((0, 1)) - reaching.sum((0, 1)))  # b_dec is in every prefix once
         penalty = misses[:-1].square().sum() / batch.tokens

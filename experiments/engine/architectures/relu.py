@@ -26,9 +26,9 @@ class ReLU(Architecture):
         return kernels.keep_all_above_zero(pre)
 
     def step(self, batch: Batch, code: Code, weights: Weights) -> StepResult:
-        miss = self.reconstruct(batch.inputs, code, weights).sub_(batch.targets)
+        miss, pulls = self.fit(batch, code, weights)
         error = miss * (2 / batch.tokens)
         price = self.sae.sparsity_coefficient / batch.tokens
-        pulls = code.taking_part(code.pulls(weights.decoder, error).add_(price))
+        pulls = code.taking_part(pulls.add_(price))
         penalty = price * code.activations.sum()
         return StepResult(self.gradients(batch, code, pulls, error, weights), miss, code, penalty)

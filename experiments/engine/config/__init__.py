@@ -17,9 +17,9 @@ from experiments.engine.config.experiment import (
     ExperimentConfig,
     SaeConfig,
     TrainingConfig,
-    as_json,
     default_batch_tokens,
 )
+from experiments.engine.config.reading import as_json
 from experiments.engine.config.setting import Choice, ConfigError, Setting
 from experiments.engine.config.settings import BOUNDS, PARTS, SETTINGS, config_with, recorded_values, values_of
 from experiments.engine.config.sources import CorpusConfig, ImportConfig, ModelConfig, Place, StartConfig

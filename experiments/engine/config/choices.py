@@ -61,6 +61,10 @@ DTYPES = _by_name(
     Choice("bfloat16", "16 bits, wide range", "Half the memory; what most models were trained in."),
     Choice("float16", "16 bits, fine steps", "Half the memory; large hidden states may overflow."),
 )
+PRECISIONS = _by_name(
+    Choice("auto", "Fastest", "bfloat16 products where the processor is faster at them, sums in float32."),
+    Choice("float32", "32 bits", "Everything in float32, which every processor can do and repeat."),
+)
 PACKINGS = _by_name(
     Choice(
         "across_documents",

@@ -13,6 +13,7 @@ from experiments.engine.config.choices import (
     HAS_PENALTY,
     HOLDS_K,
     PACKINGS,
+    PRECISIONS,
     RESAMPLES,
     SCHEDULES,
     SITES,
@@ -137,6 +138,12 @@ class TrainingConfig:
         source=GAO,
         minimum=1e-8,
         maximum=1.0,
+    )
+    precision: str = setting(
+        "auto",
+        "Precision of a step",
+        "The numbers that a training step computes with; weights and what the optimiser keeps are float32 always.",
+        choices=PRECISIONS,
     )
     schedule: str = setting(
         "warmup_stable_decay", "Schedule", "How the learning rate changes over the training.", choices=SCHEDULES
@@ -391,8 +398,3 @@ class ExperimentConfig:
     def from_json(cls, document: dict[str, Any]) -> ExperimentConfig:
         """The inverse of `as_json`. Raises ConfigError for an unknown key, a missing key or a wrong type."""
         return read_config(cls, document, "config")
-
-
-def as_json(config: ExperimentConfig) -> dict[str, Any]:
-    """Plain JSON values from which `ExperimentConfig.from_json` makes the same config again."""
-    return dataclasses.asdict(config)

@@ -1,14 +1,22 @@
-"""From plain JSON back to frozen dataclasses."""
+"""Frozen dataclasses to plain JSON, and back."""
 
 from __future__ import annotations
 
 import dataclasses
 import types
-from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from experiments.engine.config.setting import ConfigError
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
 Config = TypeVar("Config")
+
+
+def as_json(config: DataclassInstance) -> dict[str, Any]:
+    """Plain JSON values from which `from_json` of the same class makes the same config again."""
+    return dataclasses.asdict(config)
 
 
 def read_config(kind: type[Config], document: Any, path: str) -> Config:

@@ -6,8 +6,9 @@ the whole matrix: it is the reference, and what an SAE that is not sparse yet is
 Shapes: T tokens, W width of a hidden state, N features, E entries of a code.
 """
 
-from experiments.engine.kernels.codes import Code, DenseCode, SparseCode, concatenated
-from experiments.engine.kernels.optimiser import Adam, clip_, joint_norm, normalise_rows_, remove_parallel_part
+from experiments.engine.kernels.arithmetic import Float32, arithmetic_of, multiplies_bfloat16
+from experiments.engine.kernels.codes import Code, DenseCode, SparseCode, concatenated, weighted_total
+from experiments.engine.kernels.optimiser import Adam, normalise_rows_, tangent_norm
 from experiments.engine.kernels.selection import (
     keep_above,
     keep_all_above_zero,
@@ -22,17 +23,19 @@ __all__ = [
     "Adam",
     "Code",
     "DenseCode",
+    "Float32",
     "SparseCode",
     "Weights",
-    "clip_",
+    "arithmetic_of",
     "concatenated",
-    "joint_norm",
     "keep_above",
     "keep_all_above_zero",
     "keep_largest_per_token",
     "keep_largest_per_token_of",
     "largest_values",
+    "multiplies_bfloat16",
     "normalise_rows_",
     "pre_activations",
-    "remove_parallel_part",
+    "tangent_norm",
+    "weighted_total",
 ]

@@ -1,7 +1,8 @@
 """Codes: which features take part in each token and how strongly, with the sums that training needs of them.
 
-`embedding_bag` sums weighted rows without writing the gathered rows to memory: forwards it decodes; over the entries
-sorted by feature it sums rows into the gradients of both weight matrices.
+Sums of weighted rows decode, token by token, and over the entries grouped by feature they are the gradients of both
+weight matrices; the gathered rows are never written to memory. On the processor compiled kernels do that; elsewhere,
+and in float64, `embedding_bag`.
 """
 
 from __future__ import annotations
@@ -16,6 +17,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
+
+from experiments.engine.kernels.compiled import rows as compiled_rows
+from experiments.engine.kernels.compiled.ranges import computes
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,8 @@ class SparseCode:
 
     def decode(self, decoder: Tensor) -> Tensor:
         """The sum of activation times decoder row [N, W] for every token: [T, W]."""
+        if computes(self.activations, decoder):
+            return compiled_rows.weighted_sums(decoder, self.features, self.activations, self.starts)
         return functional.embedding_bag(
             self.features,
             decoder,
@@ -74,15 +80,26 @@ class SparseCode:
 
     def pulls(self, decoder: Tensor, error: Tensor) -> Tensor:
         """error [T, W] . decoder row of every entry, the gradient of its activation: [E]; gathers no rows."""
+        if computes(self.activations, decoder, error):
+            return compiled_rows.products(error, decoder, self.features, self.starts)
         activations = self.activations.detach().requires_grad_()
         with torch.enable_grad():
             rows = self.with_activations(activations).decode(decoder)
             (pulls,) = torch.autograd.grad(rows, activations, error)
         return pulls
 
+    def fit(self, decoder: Tensor, bias: Tensor, targets: Tensor, factor: Tensor | float) -> tuple[Tensor, Tensor]:
+        """decode + bias - targets [T, W], and the pulls of `factor` times that: both while the rows are at hand."""
+        if computes(self.activations, decoder, bias, targets):
+            entries = (self.features, self.activations, self.starts)
+            return compiled_rows.fits(decoder, *entries, bias, targets, factor)
+        return _fit(self, decoder, bias, targets, factor)
+
     def sum_by_feature(self, rows: Tensor, values: Tensor) -> Tensor:
         """The sum of value [E] times row [T, W] of its token for every feature: [N, W]."""
         order, tokens, starts = self._by_feature
+        if computes(rows, values):
+            return compiled_rows.weighted_sums(rows, tokens, values[order], starts)
         return functional.embedding_bag(
             tokens, rows, starts, mode="sum", per_sample_weights=values[order].to(rows.dtype), include_last_offset=True
         )
@@ -107,6 +124,9 @@ class SparseCode:
     @cached_property
     def _by_feature(self) -> tuple[Tensor, Tensor, Tensor]:
         """The order that groups the entries by feature, tokens in order; their tokens; where each feature starts."""
+        if self.features.device.type == "cpu":
+            order, starts = compiled_rows.grouped(self.features, self.n_features)
+            return order, self.tokens[order], starts
         features, order = torch.sort(self.features.to(torch.int32), stable=True)  # half as wide sorts twice as fast
         bounds = torch.arange(self.n_features + 1, device=features.device, dtype=torch.int32)
         return order, self.tokens[order], torch.searchsorted(features, bounds)
@@ -135,7 +155,7 @@ class DenseCode:
         """The entries that fire."""
         tokens, features = (self.activations > 0).nonzero(as_tuple=True)
         starts = torch.searchsorted(tokens, torch.arange(len(self) + 1, device=tokens.device))
-        return SparseCode(features, self.activations[tokens, features], starts, self.n_features)
+        return SparseCode(features, _wide(self.activations[tokens, features]), starts, self.n_features)
 
     def spread(self, by_feature: Tensor) -> Tensor:
         """What `by_feature` [N] says about the feature of every entry: [1, N]."""
@@ -147,19 +167,23 @@ class DenseCode:
 
     def decode(self, decoder: Tensor) -> Tensor:
         """activations @ decoder [N, W]: [T, W]."""
-        return self.activations @ decoder
+        return _product(self.activations, decoder)
 
     def pulls(self, decoder: Tensor, error: Tensor) -> Tensor:
         """error [T, W] @ decoder^T, the gradients of the activations that take part: [T, N]."""
-        return (error @ decoder.T).mul_(self.part)
+        return (error.to(decoder.dtype) @ decoder.T).mul_(self.part)
+
+    def fit(self, decoder: Tensor, bias: Tensor, targets: Tensor, factor: Tensor | float) -> tuple[Tensor, Tensor]:
+        """decode + bias - targets [T, W], and the pulls of `factor` times that."""
+        return _fit(self, decoder, bias, targets, factor)
 
     def sum_by_feature(self, rows: Tensor, values: Tensor) -> Tensor:
         """values^T [N, T] @ rows [T, W]: [N, W]."""
-        return values.T @ rows
+        return _product(values.T, rows)
 
     def total_by_feature(self, values: Tensor) -> Tensor:
         """The sum of the values [T, N] over the tokens: [N]."""
-        return values.sum(0)
+        return _wide(values.sum(0))
 
     def firings(self) -> Tensor:
         """On how many tokens each feature fires: [N] int64."""
@@ -167,6 +191,27 @@ class DenseCode:
 
 
 Code: TypeAlias = SparseCode | DenseCode
+
+
+def weighted_total(rows: Tensor, values: Tensor) -> Tensor:
+    """The sum of value [n] times row [n, W]: [W]."""
+    return compiled_rows.weighted_total(rows, values) if computes(rows, values) else values @ rows
+
+
+def _fit(code: Code, decoder: Tensor, bias: Tensor, targets: Tensor, factor: Tensor | float) -> tuple[Tensor, Tensor]:
+    miss = code.decode(decoder).add_(bias).sub_(targets)
+    return miss, code.pulls(decoder, miss * factor)
+
+
+def _product(left: Tensor, right: Tensor) -> Tensor:
+    """left @ right, in bfloat16 where one of them is: sums are float32 inside, and so is what comes next."""
+    if torch.bfloat16 in (left.dtype, right.dtype):
+        return (left.bfloat16() @ right.bfloat16()).float()
+    return left @ right
+
+
+def _wide(values: Tensor) -> Tensor:
+    return values.float() if values.dtype == torch.bfloat16 else values
 
 
 def concatenated(codes: Sequence[SparseCode]) -> SparseCode:
