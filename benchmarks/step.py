@@ -15,6 +15,7 @@ import json
 import os
 import resource
 import statistics
+import sys
 import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
@@ -36,23 +37,35 @@ from experiments.engine.sae import Sae, SaeDescription
 from experiments.engine.threshold_fit import ThresholdFit
 from experiments.engine.trainer import Trainer, initial_weights
 from experiments.engine.windows import Windows
+from latentlens.lib.large_blocks import keep_large_blocks
 
 DECODED_AT_ONCE = 1_024
+OF_WORKERS = {"OMP_WAIT_POLICY": "passive", "THP_MEM_ALLOC_ENABLE": "1"}
 Spec = dict[str, Any]
 
 
 def main() -> None:
-    options, spec = _options(), json.loads(os.environ["BENCH_SPEC"])
-    torch.set_num_threads(spec["threads"])
+    spec = json.loads(os.environ["BENCH_SPEC"])
+    options = _options(spec)
+    _be_as_a_worker(spec["threads"])
     measured = _end_to_end(spec, options) if spec["mode"] == "e2e" else _steps_alone(spec, options)
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     path = compute_path("cpu", options.precision)
     print(json.dumps(measured | {"rss_mb": memory, "path": path}))
 
 
-def _options() -> Namespace:
+def _be_as_a_worker(threads: int) -> None:
+    """Workers have this by themselves (latentlens/settings.py); torch reads it when it is loaded, so begin anew."""
+    missing = {name: value for name, value in OF_WORKERS.items() if name not in os.environ}
+    if missing:
+        os.execve(sys.executable, [sys.executable, "-m", "benchmarks.step", *sys.argv[1:]], os.environ | missing)
+    keep_large_blocks()
+    torch.set_num_threads(threads)
+
+
+def _options(spec: Spec) -> Namespace:
     parser = ArgumentParser(prog="benchmarks.step", description=__doc__)
-    parser.add_argument("--architecture", choices=ARCHITECTURES, default="topk")
+    parser.add_argument("--architecture", choices=ARCHITECTURES, default=spec.get("arch", "topk"))
     parser.add_argument("--precision", choices=("auto", "float32"), default="auto")
     parser.add_argument("--dead-share", type=float, default=0.0, help="share of the features that count as dead")
     return parser.parse_args()

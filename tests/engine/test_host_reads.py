@@ -17,6 +17,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from experiments.engine.kernels import arithmetic, codes, optimiser, selection
 from tests.engine.synthetic_source import small_config
 from tests.engine.test_trainer import STATES, begin, config_of, learn
 
@@ -58,6 +59,14 @@ class Transfers(TorchFunctionMode):
     ) -> Any:
         self.count += getattr(func, "__name__", "") == "tolist"
         return func(*args, **(kwargs or {}))
+
+
+@pytest.fixture(autouse=True)
+def _as_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is computed by the compiled kernels of processors, or in bfloat16."""
+    for module in (codes, optimiser, selection):
+        monkeypatch.setattr(module, "computes", lambda *_: False)
+    monkeypatch.setattr(arithmetic, "multiplies_bfloat16", lambda: False)
 
 
 @pytest.mark.parametrize("kind", READS)
