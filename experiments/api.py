@@ -73,6 +73,12 @@ def resume_experiment(request: HttpRequest, experiment_id: int) -> Any:
     return service.resume_experiment(experiment_id)
 
 
+@router.post("/{experiment_id}/harvest", response={200: schemas.ExperimentOut, **REFUSALS}, operation_id="harvest")
+def harvest_experiment(request: HttpRequest, experiment_id: int) -> Any:
+    """Queues the harvest of a trained one again, for an activation index that is missing or damaged; labels stay."""
+    return service.harvest_again(experiment_id)
+
+
 @router.delete("/{experiment_id}", response={204: None, **REFUSALS}, operation_id="delete_experiment")
 def delete_experiment(request: HttpRequest, experiment_id: int) -> Any:
     """Removes it with its files, features and labels; refused while it runs."""

@@ -24,6 +24,7 @@ urlpatterns = [
     path(f"{_one}delete/", views.delete, name="delete"),
     path(f"{_one}cancel/", views.change, {"action": "cancel"}, name="cancel"),
     path(f"{_one}pause/", views.change, {"action": "pause"}, name="pause"),
+    path(f"{_one}harvest/", views.change, {"action": "harvest"}, name="harvest"),
     path(f"{_one}resume/", views.change, {"action": "resume"}, name="resume"),
     path("sweeps/", sweep_views.sweep_list, name="sweeps"),
     path("sweeps/new/", sweep_views.new, name="sweep-new"),

@@ -24,6 +24,7 @@ CHANGES = {
     "cancel": service.cancel_experiment,
     "pause": service.pause_experiment,
     "resume": service.resume_experiment,
+    "harvest": service.harvest_again,
 }
 
 
@@ -120,7 +121,7 @@ def detail(request: HttpRequest, experiment_id: int) -> HttpResponse:
 
 @require_POST
 def change(request: HtmxRequest, experiment_id: int, action: str) -> HttpResponse:
-    """Cancels, pauses or resumes. What is no longer possible is said, and the page shows the present state."""
+    """Cancels, pauses, resumes, harvests again. What is not possible is said, and the page shows the present state."""
     try:
         experiment = CHANGES[action](experiment_id)
     except NotFound as problem:

@@ -144,5 +144,5 @@ def _examples(request: HttpRequest, feature: Feature) -> dict[str, Any]:
         index = ActivationIndex(experiment_folder(feature.experiment_id))
         found = index.examples(feature.index, rank=rank, count=EXAMPLES, one_per_document=not every_firing)
     except (Refused, IndexUnavailable) as problem:
-        return context | {"examples_problem": str(problem)}
+        return context | {"examples_problem": str(problem), "offer_harvest": isinstance(problem, IndexUnavailable)}
     return context | {"examples": found}

@@ -18,6 +18,7 @@ from latentlens.lib.problems import Conflict, NotFound
 
 Status = Experiment.Status
 RESUMABLE = (Status.PAUSED, Status.FAILED)
+HARVESTABLE = (Status.FINISHED, Status.CANCELLED)
 
 
 def create_experiment(request: ExperimentRequest) -> Experiment:
@@ -90,6 +91,16 @@ def resume_experiment(experiment_id: int) -> Experiment:
     )
     if not resumed:
         raise _cannot(experiment_id, "resumed")
+    enqueue(experiment_id)
+    return experiment_by_id(experiment_id)
+
+
+def harvest_again(experiment_id: int) -> Experiment:
+    """Queues the harvest of a trained and evaluated experiment once more; its labels stay."""
+    trained = Q(status__in=HARVESTABLE) & ~Q(weights_sha256="") & ~Q(quality={})
+    changes = {"status": Status.QUEUED, "stage": Experiment.Stage.HARVEST, "attempts": 0, "finished_at": None}
+    if not _change(experiment_id, trained, **changes):
+        raise _cannot(experiment_id, "harvested again")
     enqueue(experiment_id)
     return experiment_by_id(experiment_id)
 
