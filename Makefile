@@ -1,6 +1,6 @@
 # Latent Lens. `make help` explains every target.
 .DEFAULT_GOAL := help
-.PHONY: help dev test lint types bench bench-gpu docs clean
+.PHONY: help dev test lint types bench bench-peers bench-gpu profile docs clean
 
 # pip is told not to compile the thousands of files of which we use a few, so Python must be let to keep what it compiles.
 unexport PYTHONDONTWRITEBYTECODE
@@ -31,8 +31,14 @@ lint: $(VENV)/.dev types ## Style, types, import contracts and missing migration
 types: $(VENV)/.dev ## mypy --strict
 	@$(BIN)/mypy latentlens experiments features lens
 
-bench: $(VENV)/.dev ## Time a first start, the demo experiment, pages and the lens on this machine
-	@$(BIN)/python -m benchmarks.workbench
+bench: $(VENV)/.dev ## Every row of the table of speed, beside the peers (ARGS="--only step --rounds 5", "--write")
+	@$(BIN)/python -m benchmarks.bench $(ARGS)
+
+bench-peers: $(VENV)/.dev ## Install the peers that make bench measures, each in an environment of its own
+	@$(BIN)/python -m benchmarks.environments $(ARGS)
+
+profile: $(VENV)/.dev ## Where an experiment's time goes, part by part (ARGS="--tokens 100000", "--growth", "--write")
+	@$(BIN)/python -m benchmarks.stage_profile $(ARGS)
 
 bench-gpu: $(VENV)/.dev ## Time training steps on a GPU (CUDA), beside its limit and sparsify (SPARSIFY_PYTHON=...)
 	@$(BIN)/python -m benchmarks.gpu $(ARGS)

@@ -40,6 +40,7 @@ from experiments.engine.windows import Windows
 from latentlens.lib.large_blocks import keep_large_blocks
 
 DECODED_AT_ONCE = 1_024
+LONG_AGO = 10**12  # tokens since a dead feature fired
 OF_WORKERS = {"OMP_WAIT_POLICY": "passive", "THP_MEM_ALLOC_ENABLE": "1"}
 Spec = dict[str, Any]
 
@@ -71,16 +72,27 @@ def _options(spec: Spec) -> Namespace:
     return parser.parse_args()
 
 
-def _trainer(spec: Spec, options: Namespace, first: Tensor) -> Trainer:
-    sae = SaeConfig(options.architecture, spec["d_sae"], spec["k"], sparsity_coefficient=spec.get("l1", 0.1))
+def trainer_of(spec: Spec, architecture: str, precision: str, first: Tensor) -> Trainer:
+    """The trainer of a spec before its first step; `first` is the batch that the weights start from."""
+    sae = SaeConfig(architecture, spec["d_sae"], spec["k"], sparsity_coefficient=spec.get("l1", 0.1))
     training = TrainingConfig(
         tokens=10**9, batch_tokens=spec["batch"], learning_rate=spec["lr"], schedule="constant", warmup_share=0.0,
-        precision=options.precision,
+        precision=precision,
     )  # fmt: skip
     statistics = measure(first, first)
-    trainer = Trainer(sae, training, initial_weights(sae, statistics, seed=0), statistics.scales)
-    dead = np.random.default_rng(0).permutation(sae.n_features)[: round(options.dead_share * sae.n_features)]
-    trainer.tokens_since_fired[torch.from_numpy(dead)] = 10**12
+    return Trainer(sae, training, initial_weights(sae, statistics, seed=0), statistics.scales)
+
+
+def kill_features(trainer: Trainer, share: float) -> None:
+    """Lets a share of the features count as dead, so that the auxiliary loss has something to do."""
+    features = len(trainer.tokens_since_fired)
+    dead = np.random.default_rng(0).permutation(features)[: round(share * features)]
+    trainer.tokens_since_fired[torch.from_numpy(dead)] = LONG_AGO
+
+
+def _trainer(spec: Spec, options: Namespace, first: Tensor) -> Trainer:
+    trainer = trainer_of(spec, options.architecture, options.precision, first)
+    kill_features(trainer, options.dead_share)
     return trainer
 
 
@@ -95,7 +107,8 @@ def _steps_alone(spec: Spec, options: Namespace) -> dict[str, float]:
         trainer.train_on(batches[step % len(batches)])
         seconds.append(time.perf_counter() - started)
     per_step = statistics.median(seconds[spec["warmup"] :])
-    return {"tokens_per_s": spec["batch"] / per_step, "fvu": _fvu(trainer, spec, batches[0], held_out)}
+    fvu = _fvu(trained_sae(trainer, spec, batches[0]), held_out)
+    return {"tokens_per_s": spec["batch"] / per_step, "fvu": fvu}
 
 
 def _end_to_end(spec: Spec, options: Namespace) -> dict[str, float | None]:
@@ -130,15 +143,18 @@ def _as_windows(tokens: NDArray[np.int32]) -> Windows:
     return Windows(tokens, np.zeros(tokens.shape, np.int32), np.zeros(tokens.shape, np.bool_))
 
 
-def _fvu(trainer: Trainer, spec: Spec, fitted_on: Tensor, held_out: Tensor) -> float:
-    """Of the SAE as it would be saved, for hidden states as they are."""
+def trained_sae(trainer: Trainer, spec: Spec, fitted_on: Tensor) -> Sae:
+    """The SAE as it would be saved, for hidden states as they are; a threshold is fitted on `fitted_on`."""
     weights, sae = trainer.folded_weights(), trainer.architecture.sae
     if trainer.architecture.has_fitted_threshold:
         fit = ThresholdFit(trainer.architecture, weights, sae.k)
         fit.add(fitted_on)
         weights = fit.fitted()
     about = SaeDescription(sae.architecture, sae.n_features, spec["d_in"], sae.k, "benchmark", 0, "resid_post", 1e9)
-    trained = Sae(weights, about)
+    return Sae(weights, about)
+
+
+def _fvu(trained: Sae, held_out: Tensor) -> float:
     missed = sum(float((trained.reconstruct(x) - x).double().square().sum()) for x in held_out.split(DECODED_AT_ONCE))
     return missed / float((held_out - held_out.mean(0)).double().square().sum())
 
