@@ -122,3 +122,64 @@ def test_tags_are_tidied_and_say_how_often_they_are_used(page_client: Client, we
 def test_features_themselves_are_neither_added_nor_deleted(page_client: Client, weekday: Feature) -> None:
     assert page_client.get(reverse("admin:features_feature_add")).status_code == 403
     assert page_client.get(reverse("admin:features_feature_delete", args=[weekday.pk])).status_code == 403
+
+
+def act(client: Client, name: str, action: str, chosen: list[int], **fields: str) -> str:
+    """Runs an action of a change list, and returns the page that follows."""
+    posted = {"action": action, "_selected_action": [str(key) for key in chosen]} | fields
+    return client.post(reverse(name), posted, follow=True).content.decode()
+
+
+def test_labels_are_listed_beside_their_evidence(page_client: Client, weekday: Feature) -> None:
+    add_label(weekday.pk, LabelDraft("days"), Author.machine("token statistics"), review="pending", score=0.9)
+    html = page_client.get(reverse(LABELS), {"review": "pending", "detected": "convincing"}).content.decode()
+    assert "heat-7" in html
+    assert 'value="days"' in html
+    assert rows(page_client, LABELS, detected="guessing") == []
+    assert rows(page_client, LABELS, detected="none") == []
+    assert len(rows(page_client, LABELS, withdrawn="no")) == 1
+
+
+def test_machine_labels_are_approved_and_rejected_many_at_a_time(page_client: Client, weekday: Feature) -> None:
+    machine = add_label(weekday.pk, LabelDraft("days"), Author.machine("token statistics"), review="pending")
+    person = add_label(weekday.pk, LabelDraft("weekdays"), Author())
+    html = act(page_client, LABELS, "reject", [machine.pk, person.pk])
+    assert "1 machine labels are rejected" in html
+    assert dict(Label.objects.values_list("text", "review")) == {"days": "rejected", "weekdays": ""}
+    act(page_client, LABELS, "approve", [machine.pk])
+    machine.refresh_from_db()
+    assert machine.review == "approved"
+
+
+def test_a_tag_is_added_to_many_and_tags_are_merged(page_client: Client, weekday: Feature) -> None:
+    first = add_label(weekday.pk, LabelDraft.of("one", tags=["date"]), Author())
+    second = add_label(weekday.pk, LabelDraft.of("two", tags=["days"]), Author())
+    assert "2 labels were given the tag" in act(page_client, LABELS, "add_tag", [first.pk, second.pk], tag=" Time ")
+    assert "cannot hold a comma" in act(page_client, LABELS, "add_tag", [first.pk], tag="a,b")
+    merged = list(Tag.objects.filter(name__in=["date", "days"]).values_list("pk", flat=True))
+    assert "2 labels have the tag now" in act(
+        page_client, "admin:features_tag_changelist", "merge", merged, tag="dates"
+    )
+    assert set(Tag.objects.values_list("name", flat=True)) == {"dates", "time"}
+    assert [revision.tags for revision in first.revisions.order_by("version")] == [
+        ["date"],
+        ["date", "time"],
+        ["dates", "time"],
+    ]
+
+
+def test_labels_are_saved_as_csv_that_no_spreadsheet_runs(page_client: Client, weekday: Feature) -> None:
+    label = add_label(weekday.pk, LabelDraft("=1+1"), Author())
+    answer = page_client.post(reverse(LABELS), {"action": "as_csv", "_selected_action": [str(label.pk)]})
+    assert b"'=1+1" in b"".join(answer.streaming_content)
+
+
+@pytest.mark.parametrize("name", [FEATURES, LABELS])
+def test_lists_take_as_many_queries_for_many_as_for_few(
+    page_client: Client, experiment: object, name: str, django_assert_max_num_queries: object
+) -> None:
+    for feature in Feature.objects.all():
+        for text in ("one", "two"):
+            add_label(feature.pk, LabelDraft.of(text, tags=["t"]), Author())
+    with django_assert_max_num_queries(22):  # type: ignore[operator]
+        page_client.get(reverse(name))

@@ -33,18 +33,32 @@ def export(experiment_id: int, wanted: GalleryFilter, contents: str, format: For
     if contents not in CONTENTS:
         raise refused_field("contents", f"There is nothing called “{contents[:20]}” to export: labels or features.")
     columns, rows_of = CONTENTS[contents]
-    features = features_of(experiment_id, wanted)
+    rows = rows_of(features_of(experiment_id, wanted))
+    return _written(columns, rows, format, f"{contents}-of-experiment-{experiment_id}")
+
+
+def export_labels(labels: QuerySet[Label], format: Format, name: str) -> Export:
+    """The same of any labels."""
+    return _written(LABEL_COLUMNS, _rows_of_labels(labels), format, name)
+
+
+def _written(columns: Sequence[Column], rows: Iterator[Row], format: Format, name: str) -> Export:
     with tempfile.TemporaryDirectory(prefix="latent-lens-export-") as folder:
-        path = Path(folder) / f"{contents}.{format.name}"
-        format.write(path, columns, rows_of(features))
+        path = Path(folder) / f"export.{format.name}"
+        format.write(path, columns, rows)
         file = path.open("rb")
-    return Export(file, f"{contents}-of-experiment-{experiment_id}.{format.name}", format.media_type)
+    return Export(file, f"{name}.{format.name}", format.media_type)
 
 
 def _label_rows(features: QuerySet[Feature]) -> Iterator[Row]:
-    """Every label that has not been withdrawn, in the order of features and of time."""
+    """Every label that has not been withdrawn."""
     labels = Label.objects.filter(feature__in=features.prefetch_related(None).order_by().values("pk"))
-    found = labels.filter(withdrawn_at=None).select_related("feature").prefetch_related("tags")
+    return _rows_of_labels(labels.filter(withdrawn_at=None))
+
+
+def _rows_of_labels(labels: QuerySet[Label]) -> Iterator[Row]:
+    """In the order of features and of time."""
+    found = labels.select_related("feature").prefetch_related("tags")
     light = found.defer("feature__summary", "feature__card", "feature__token_search")
     for label in light.order_by("feature__index", "created_at", "pk").iterator(chunk_size=ROWS_AT_ONCE):
         yield {
