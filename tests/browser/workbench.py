@@ -42,11 +42,29 @@ class Workbench:
 
     def experiment(self, **settings: Any) -> dict[str, Any]:
         """A small finished experiment on the tiny model, made through the API."""
-        corpus = self.api.get("/api/corpora").json()["items"] or [self._upload()]
-        request = {"model": MODEL, "layer": 1, "corpus": corpus[0]["id"], "n_features": 64, "k": 4}
-        created = self.api.post("/api/experiments", json=request | {"training_tokens": 8_192} | settings)
+        return self._finished(self._created("/api/experiments", settings)["id"])
+
+    def sweep(self, **settings: Any) -> dict[str, Any]:
+        """A sweep of such experiments, all of them finished."""
+        sweep = self._created("/api/sweeps", settings)
+        for experiment in sweep["experiments"]:
+            self._finished(experiment)
+        return sweep
+
+    def corpus(self) -> dict[str, Any]:
+        """The corpus of the file, uploaded once."""
+        corpora: list[dict[str, Any]] = self.api.get("/api/corpora").json()["items"]
+        return corpora[0] if corpora else self._upload()
+
+    def _created(self, address: str, settings: dict[str, Any]) -> dict[str, Any]:
+        request = {"model": MODEL, "layer": 1, "corpus": self.corpus()["id"], "n_features": 64, "k": 4}
+        created = self.api.post(address, json=request | {"training_tokens": 8_192} | settings)
         assert created.status_code == 201, created.text
-        address = f"/api/experiments/{created.json()['id']}"
+        made: dict[str, Any] = created.json()
+        return made
+
+    def _finished(self, experiment_id: int) -> dict[str, Any]:
+        address = f"/api/experiments/{experiment_id}"
         wait_until(
             lambda: self.api.get(address).json()["status"] not in {"queued", "running"}, seconds=180, what=address
         )
