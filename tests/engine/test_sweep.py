@@ -117,7 +117,7 @@ def test_each_member_gets_the_weights_that_it_would_get_alone(
         assert [r.stage for r in records if isinstance(r, StageFinished)] == ["capture", "training"]
         used = [r for r in records if isinstance(r, ResourcesUsed)]
         assert [(r.stage, r.experiments) for r in used] == [("capture", 4), ("training", 4)]
-        assert all(r.memory_bytes > 0 and r.path.startswith("float32") for r in used)
+        assert all(r.memory_bytes > 0 and "CPU" in r.path for r in used)
     assert set(passes) == {3}  # three places in every pass
     assert fitted == [2]  # BatchTopK's and JumpReLU's thresholds, from one pass over the held-out text
     assert len(passes) < 15  # four trainings by themselves capture as often together
