@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from experiments.engine.activation_spill import SortedActivations, by_falling_activation
 from experiments.engine.artifacts import ExperimentFolder
-from experiments.engine.feature_statistics import HarvestedText, summarise
+from experiments.engine.feature_statistics import HarvestedText, distinct, summarise
 from experiments.engine.index_tables import ACTIVATIONS, FEATURES, TableWriter, write_documents, write_tokens
 from experiments.engine.windows import Windows
 
@@ -114,7 +114,7 @@ def _ranges(
         positions = np.where(
             on_own, by_token[np.minimum(rows, len(by_token) - 1)], places[(chance * len(places)).astype(np.int64)]
         )
-        pairs = np.unique((features - first) << 40 | positions)
+        pairs = distinct((features - first) << 40 | positions)
         yield _sorted(first, stop, (pairs >> 40).astype(np.int32), pairs & (2**40 - 1), random)
         first = stop
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from experiments.engine.feature_statistics import distinct
 from experiments.engine.feature_statistics import histogram as log_histogram
 from features.activation_index.files import IndexFiles
 from features.activation_index.firings import Firings
@@ -70,7 +71,7 @@ class WindowBin:
 
 def counts(files: IndexFiles, firings: Firings) -> Counts:
     text = text_of(files)
-    documents = np.unique(text.document_at(firings.positions))
+    documents = distinct(text.document_at(firings.positions))
     return Counts(text.tokens_read, len(firings), len(documents))
 
 

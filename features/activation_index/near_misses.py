@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from experiments.engine.feature_statistics import distinct
 from features.activation_index.files import IndexFiles
 from features.activation_index.firings import Firings
 from features.activation_index.passages import Context, ExampleToken, around, tokens_at
@@ -69,7 +70,7 @@ def _has_previous_of_firing(text: Text, firings: Firings, candidates: Positions)
     """Whether a firing of the feature is on the same token after the same one, both in one window."""
     pairs, has_pair = _pairs(text, firings.positions)
     own, has_own = _pairs(text, candidates)
-    alike: NDArray[np.bool_] = has_own & np.isin(own, np.unique(pairs[has_pair]))
+    alike: NDArray[np.bool_] = has_own & np.isin(own, distinct(pairs[has_pair]))
     return alike
 
 

@@ -1,0 +1,108 @@
+"""How long the catalogue takes to answer on an installation's index: the reader's questions, and searches.
+
+    python -m benchmarks.synthetic_index            # once: prints the number of its experiment
+    python -m benchmarks.catalogue EXPERIMENT
+
+Each question is asked about features drawn with a seed, in a process that has asked before, so that what a web process
+keeps between requests is there. Targets: top-20 lookup 50 ms and a boolean query of two features 1 s, both at p95, on
+131,072 features and 10 million tokens. Nothing else should use the machine meanwhile.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from experiments.engine.artifacts import ExperimentFolder
+
+Question = Callable[[int, int], object]  # of two features
+
+
+def main() -> None:
+    import django
+
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "latentlens.settings")
+    django.setup()
+    from experiments.services.folders import experiment_folder
+
+    parser = argparse.ArgumentParser(description="Time the questions that the catalogue asks of an activation index.")
+    parser.add_argument("experiment", type=int)
+    parser.add_argument("--times", type=int, default=40, help="how often each question is asked (default 40)")
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    folder = experiment_folder(arguments.experiment)
+    features = live_features(folder)
+    describe(folder, len(features))
+    random = np.random.default_rng(arguments.seed)
+    for name, question in questions(folder):
+        pairs = random.choice(features, size=(arguments.times + 1, 2)).tolist()
+        question(*pairs[0])
+        report(name, [timed(question, *pair) for pair in pairs[1:]])
+
+
+def live_features(folder: ExperimentFolder) -> list[int]:
+    from features.activation_index import ActivationIndex
+
+    return [feature for feature, firings in ActivationIndex(folder).most_frequent(0) if firings]
+
+
+def describe(folder: ExperimentFolder, live: int) -> None:
+    """What is asked, and what an activation takes on disk, all files of the index counted."""
+    from features.activation_index import ActivationIndex
+
+    index = ActivationIndex(folder)
+    activations = index.files.rows("SELECT count(*) FROM read_parquet($activations)")[0][0]
+    size = sum(path.stat().st_size for path in Path(folder.index).iterdir())
+    print(f"{live:,} live features, {index.token_count():,} tokens, {activations:,} activations")
+    print(f"{size / activations:.2f} bytes per activation")
+
+
+def questions(folder: ExperimentFolder) -> Iterator[tuple[str, Question]]:
+    """Every question with a name; each is asked by a reader of its own, as each request does."""
+    from features.activation_index import ActivationIndex
+    from features.queries.search import Search
+
+    def ask() -> ActivationIndex:
+        return ActivationIndex(folder)
+
+    yield "top 20 examples, one per document", lambda one, other: ask().examples(one, count=20)
+    yield "top 20 firings", lambda one, other: ask().examples(one, count=20, one_per_document=False)
+    yield "five strata of three examples", lambda one, other: ask().strata(one)
+    yield "five near misses", lambda one, other: ask().near_misses(one)
+    yield "counts and interval", lambda one, other: ask().counts(one).interval
+    yield "histogram", lambda one, other: ask().histogram(one)
+    yield "tokens with precision and recall", lambda one, other: ask().tokens_fired_on(one)
+    yield "places in the window", lambda one, other: ask().window_bins(one)
+    yield "co-firing, same token", lambda one, other: ask().co_firing(one)
+    yield "co-firing, within 3 tokens", lambda one, other: ask().co_firing(one, within=3)
+    for query in (
+        "fires({0}) and not fires({1})",
+        "fires({0}) and fires({1})",
+        "fires({0}) or activation({1}) > 5",
+        'fires({0}) and token ~ "ke" and next ~ "lo"',
+        "fires({0}) within 5 tokens of fires({1})",
+    ):
+        yield query, lambda one, other, query=query: Search(ask(), query.format(one, other)).page(20)
+
+
+def timed(question: Question, one: int, other: int) -> float:
+    """Milliseconds."""
+    started = time.perf_counter()
+    question(one, other)
+    return 1000 * (time.perf_counter() - started)
+
+
+def report(name: str, milliseconds: list[float]) -> None:
+    median, high = np.quantile(milliseconds, [0.5, 0.95])
+    print(f"{name:<48} p50 {median:>8.1f} ms   p95 {high:>8.1f} ms", flush=True)
+
+
+if __name__ == "__main__":
+    main()
