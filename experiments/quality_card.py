@@ -93,6 +93,7 @@ def _further_facts(quality: Mapping[str, Any]) -> list[Fact]:
     """What is looked at less often; nothing of what an older evaluation did not measure."""
     get = quality.get
     facts = [
+        _fact(quality, "fvu", 3, ""),
         _fact(quality, "mse", 3, ""),
         _fact(quality, "l1", 2, ""),
         _fact(quality, "l2_ratio", 3, ""),
@@ -103,6 +104,7 @@ def _further_facts(quality: Mapping[str, Any]) -> list[Fact]:
         _fact(quality, "decoder_coherence", 3, f"encoder {decimals(get('encoder_coherence'))}"),
         _fact(quality, "ce_gap", 3, "nats per token"),
         _fact(quality, "kl", 3, "nats per token"),
+        _fact(quality, "kl_recovered_zero", 3, f"KL zero {decimals(get('kl_zero'), 2)}"),
         _fact(quality, "kl_recovered_mean", 3, f"KL mean {decimals(get('kl_mean'), 2)}"),
         _fact(quality, "identity_gap", 6, "nats; 0 by construction"),
     ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from experiments.metric_explanations.explanation import PLANTED, WEIGHTS, Explanation
+from experiments.metric_explanations.explanation import DEMO, NO_RANGE, PLANTED, WEIGHTS, Explanation
 
 CONCEPTS: dict[str, Explanation] = {
     "concepts_single": Explanation(
@@ -10,7 +10,7 @@ CONCEPTS: dict[str, Explanation] = {
         "concepts with F1 ≥ 0.8 by their best feature / all concepts",
         "The built-in corpus knows which concepts are in every token. Features and thresholds are chosen on one part "
         "of the held-out text and scored on another.",
-        "Above 60 %.",
+        f"{DEMO} 70 %.",
         PLANTED,
         "The others have no text whose concepts are known.",
         ("concepts",),
@@ -20,7 +20,7 @@ CONCEPTS: dict[str, Explanation] = {
         "concepts with F1 ≥ 0.8 by the union of at most five features / all concepts",
         "Features split: one concept may be spread over several of them. Chosen greedily on one part of the held-out "
         "text, scored on another.",
-        "Above 85 %.",
+        f"{DEMO} 89 %.",
         PLANTED,
         "Only ours.",
     ),
@@ -30,7 +30,7 @@ CONCEPTS: dict[str, Explanation] = {
         "Whether a concept can be read off a few features as well as off the whole hidden state (dense). Features "
         "are chosen by the difference of their means between carriers of the concept and other tokens. At most 100 "
         "carriers in each half, and as many others: guessing gives 0.5. Concepts with fewer than 10 are skipped.",
-        "k = 1 above 0.85, k = 5 close to the dense probe.",
+        f"k = 1 far above guessing, k = 5 close to the dense probe. {NO_RANGE}",
         PLANTED,
         "SAEBench pools activations over texts of eight data sets (4,000 to fit, 1,000 to test) and probes for the "
         "class of the text; the choice of features and the regression are the same.",
@@ -44,7 +44,7 @@ CONCEPTS: dict[str, Explanation] = {
         "projection. Parents are the planted concepts with their words as children, and broader concepts (a place, a "
         "number of a date) with planted ones as children. Of each concept at most 100 tokens are sampled, so children "
         "that are rare weigh more than in the text.",
-        "Near 0; it rises with sparsity and width, and Matryoshka SAEs are made to lower it.",
+        f"Near 0; it rises with sparsity and width, and Matryoshka SAEs are made to lower it. {NO_RANGE}",
         PLANTED,
         "SAEBench asks for the first letter of words, which it says means little below a billion parameters. Rules and "
         "thresholds are those of SAEBench 0.6; its projection is of x, ours of x − b_dec, which is what features "
@@ -75,7 +75,8 @@ CONCEPTS: dict[str, Explanation] = {
         "features with a match of cosine above 0.7 in a twin / features of the larger SAE",
         "Two SAEs that differ in nothing but the seed: decoder rows are matched one to one, the closest pairs first. "
         "Computed by manage.py compare_seeds A B.",
-        "Above 0.5; what is found by one seed alone is no fact about the model.",
+        "High: what is found by one seed alone is no fact about the model. Paulo & Belrose report 0.3 for "
+        "131,000 features on Llama 3 8B.",
         WEIGHTS,
         "Paulo & Belrose 2025 (arXiv:2501.16615) match by the Hungarian method and ask for encoder and decoder.",
     ),

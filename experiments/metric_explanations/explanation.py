@@ -12,6 +12,9 @@ PREDICTED = (
 WEIGHTS = "None: it is of the weights alone."
 PLANTED = "Held-out tokens of the built-in corpus. Chosen on even documents, scored on odd ones."
 SAME = "They agree."
+# Said where nobody has published what is good, so that no page gives a number that is only somebody's taste.
+NO_RANGE = "No range is published: compare SAEs of one place of one model."
+DEMO = "No range is published; the demo on the built-in model (docs/builtin.md) has"
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from experiments.metric_explanations.explanation import PREDICTED, Explanation
+from experiments.metric_explanations.explanation import DEMO, NO_RANGE, PREDICTED, Explanation
 
 _ZERO_ELSEWHERE = (
     "SAELens, SAEBench, dictionary_learning and OpenMOSS all zero every position, BOS included, which ruins the model "
@@ -33,7 +33,7 @@ SPLICES: dict[str, Explanation] = {
         "CE gap",
         "CE spliced − CE clean, in nats",
         "What the reconstruction costs, without an ablation to compare with: the most honest of these numbers.",
-        "Near 0; below 0.1 for a good SAE of a middle layer.",
+        f"Near 0. {NO_RANGE}",
         PREDICTED,
         "Others give it too, with their own rule for special tokens.",
     ),
@@ -58,7 +58,7 @@ SPLICES: dict[str, Explanation] = {
         "(CE zero − CE spliced) / (CE zero − CE clean)",
         "How much of the harm of setting the hidden states to zero the reconstruction undoes. Flattering, because "
         "zero is far from anything the model knows.",
-        "Above 0.97.",
+        f"Near 1. {DEMO} 0.995.",
         PREDICTED,
         _ZERO_ELSEWHERE,
     ),
@@ -66,7 +66,7 @@ SPLICES: dict[str, Explanation] = {
         "CE recovered, mean ablation",
         "(CE mean − CE spliced) / (CE mean − CE clean)",
         "The same with the mean hidden state in place of zero: the stricter number.",
-        "Above 0.9.",
+        f"Near 1, and below the number of zero ablation. {NO_RANGE}",
         PREDICTED,
         "Only ours; others ablate with zero.",
     ),
@@ -98,7 +98,7 @@ SPLICES: dict[str, Explanation] = {
         "KL recovered, zero ablation",
         "1 − KL(clean ‖ spliced) / KL(clean ‖ zero)",
         "How much of the movement of the predictions the reconstruction avoids.",
-        "Above 0.97.",
+        f"Near 1. {NO_RANGE}",
         PREDICTED,
         _KL_ELSEWHERE,
     ),
@@ -106,7 +106,7 @@ SPLICES: dict[str, Explanation] = {
         "KL recovered, mean ablation",
         "1 − KL(clean ‖ spliced) / KL(clean ‖ mean)",
         "The same against the mean hidden state.",
-        "Above 0.9.",
+        f"Near 1, and below the number of zero ablation. {NO_RANGE}",
         PREDICTED,
         "Only ours.",
     ),

@@ -95,8 +95,11 @@ def test_every_token_follows_the_rules(seed: int) -> None:
     random = np.random.default_rng(seed)
     states, carries, child = hierarchy(seed)
     decoder = random.normal(size=(12, 4)) + np.array([0.6, 0, 0, 0])
+    lengths = random.uniform(0.5, 2.0, 12)
+    decoder *= (lengths / np.linalg.norm(decoder, axis=1))[:, None]
     dense = random.random((len(states), 12)) * (random.random((len(states), 12)) < 0.2)
     dense[:, 0] = np.where(carries & ~child & (random.random(len(states)) < 0.9), 0.7, 0)
+    dense /= lengths
     bias = random.normal(0, 0.1, 4)
     sample = sample_of(dense, states, np.stack([carries, child], 1))
     probe = probe_concept(sample, 0, 12)

@@ -167,3 +167,22 @@ def test_every_feature_gets_the_concept_it_finds_best(seed: int) -> None:
         assert options[int(found["name"][-1]), value] == pytest.approx(options[concept, value])
         if found["name"] == f"concept-{concept}":
             assert found["f1"] == pytest.approx(f1(dense[scoring, feature] >= value, flags[scoring, concept]), abs=0.15)
+
+
+def test_intervals_are_of_scored_documents_drawn_again() -> None:
+    random = np.random.default_rng(5)
+    documents = np.repeat(np.arange(40, dtype=np.int32), 6)
+    flags = random.random((240, 4)) < 0.3
+    dense = np.where(flags ^ (random.random(flags.shape) < 0.08), 1.0, 0.0).astype(np.float32)
+    recovery = recovery_of(dense, flags, documents)
+
+    odd = documents % 2 == 1
+    detectors = [Detector(row["feature"], row["threshold"]) for row in recovery.rows]
+    fired = np.stack([dense[odd, one.feature] >= one.threshold for one in detectors], 1)
+    shares = []
+    for drawn in np.random.default_rng(0).multinomial(20, np.full(20, 1 / 20), 1_000):
+        rows = np.repeat(np.arange(120), drawn[(documents[odd] - 1) // 2])
+        found = [f1(fired[rows, number], flags[odd][rows, number]) >= 0.8 for number in range(4)]
+        shares.append(np.mean(found))
+    assert recovery.intervals()["concepts_single"] == pytest.approx(np.percentile(shares, [2.5, 97.5]).tolist())
+    assert 0 < np.mean(shares) < 1

@@ -61,6 +61,8 @@ def test_cosines_agree_with_loops_over_pairs(monkeypatch: pytest.MonkeyPatch) ->
     nearest = [max(cosine(d[i], d[j]) for j in range(23) if j != i) for i in range(23)]
     assert found["encoder_decoder_cosine"] == pytest.approx(np.mean([cosine(e[i], d[i]) for i in range(23)]), rel=1e-5)
     assert found["decoder_coherence"] == pytest.approx(np.mean(nearest), rel=1e-5)
+    alike = [max(cosine(e[i], e[j]) for j in range(23) if j != i) for i in range(23)]
+    assert found["encoder_coherence"] == pytest.approx(np.mean(alike), rel=1e-5)
 
 
 def test_a_transcoder_between_widths_has_no_cosine_of_its_two_sides() -> None:
