@@ -143,6 +143,7 @@ def _add_batch(predictions: Predictions, mean_state: Tensor, sums: SpliceSums) -
     if not sums.predictions:  # a check of the machinery, so one batch is enough
         identity = predictions.losses(predictions.of(lambda states: states)) - predictions.losses(clean)
         sums.identity_gap = abs(float(identity.cpu().double().sum())) / max(1, len(predictions))
+    probabilities = clean.exp()
     losses, divergences = [predictions.losses(clean)], []
     for reading in (
         predictions.reconstructed,
@@ -151,7 +152,7 @@ def _add_batch(predictions: Predictions, mean_state: Tensor, sums: SpliceSums) -
     ):
         replaced = reading()
         losses.append(predictions.losses(replaced))
-        divergences.append((clean.exp() * (clean - replaced)).sum(-1))
+        divergences.append(torch.linalg.vecdot(probabilities, clean - replaced))
     sums.predictions += len(predictions)
     columns = torch.stack([torch.ones_like(losses[0]), *losses, *divergences], 1)
     sums.documents.add(predictions.documents, columns)
