@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from experiments.engine.row_search import RowSearch
+
 SHOWN = 10
 # Features compared at once with the whole vocabulary or all features: bounds the matrix of results.
 NUMBERS_AT_ONCE = 2**24
@@ -20,44 +22,41 @@ class FeatureDirections:
     def __init__(self, decoder: Tensor, unembedding: Tensor | None, token_texts: Sequence[str]) -> None:
         self._decoder, self._texts = decoder, token_texts
         self._unit = functional.normalize(decoder, dim=1)  # rows of imported SAEs have any length
+        self._features = RowSearch(self._unit)
+        self._tokens_shown = min(SHOWN, 0 if unembedding is None else len(unembedding))
         # A direction that raises all logits alike changes no prediction, so effects are taken from their mean.
-        self._unembedding = None if unembedding is None else unembedding - unembedding.mean(0)
+        self._vocabulary = None if unembedding is None else RowSearch(unembedding - unembedding.mean(0))
+        largest = max(len(decoder), 0 if unembedding is None else len(unembedding))
+        self._rows_at_once = max(1, NUMBERS_AT_ONCE // largest)
 
     def describe(self, first: int, stop: int) -> list[dict[str, Any]]:
         """`promoted`, `suppressed` (both empty without an unembedding) and `nearest` of the features [first, stop)."""
-        largest = max(len(self._decoder), 0 if self._unembedding is None else len(self._unembedding))
-        rows = max(1, NUMBERS_AT_ONCE // largest)
-        return [
-            lens | {"nearest": near}
-            for start in range(first, stop, rows)
-            for lens, near in zip(
-                self._logit_lens(start, min(stop, start + rows)),
-                self._nearest(start, min(stop, start + rows)),
-                strict=True,
-            )
-        ]
+        described = []
+        for start in range(first, stop, self._rows_at_once):
+            end = min(stop, start + self._rows_at_once)
+            for lens, near in zip(self._logit_lens(start, end), self._nearest(start, end), strict=True):
+                described.append(lens | {"nearest": near})
+        return described
 
     def _logit_lens(self, first: int, stop: int) -> list[dict[str, Any]]:
         """The logit lens (nostalgebraist 2020) of activations of one: effects on the logits of every token."""
-        if self._unembedding is None:
+        if self._vocabulary is None:
             return [{"promoted": [], "suppressed": []} for _ in range(first, stop)]
-        logits = self._decoder[first:stop] @ self._unembedding.T  # [features, vocabulary]
-        shown = min(SHOWN, logits.shape[1])
-        promoted, suppressed = logits.topk(shown), logits.topk(shown, largest=False)
+        logits = self._vocabulary.products(self._decoder[first:stop])
+        promoted, suppressed = logits.largest(self._tokens_shown), logits.smallest(self._tokens_shown)
         return [
             {"promoted": self._tokens(*up), "suppressed": self._tokens(*down)}
-            for up, down in zip(_rows(promoted), _rows(suppressed), strict=True)
+            for up, down in zip(_rows(*promoted), _rows(*suppressed), strict=True)
         ]
 
     def _nearest(self, first: int, stop: int) -> list[list[dict[str, Any]]]:
         """The features whose decoder rows have the largest cosine with each row, itself left out."""
-        cosines = self._unit[first:stop] @ self._unit.T  # [features, N]
-        itself = torch.arange(first, stop, device=cosines.device)[:, None]
-        cosines.scatter_(1, itself, -torch.inf)
-        nearest = cosines.topk(min(SHOWN, len(self._decoder) - 1))
+        itself = torch.arange(first, stop, device=self._decoder.device)
+        shown = min(SHOWN, len(self._decoder) - 1)
+        nearest = self._features.products(self._unit[first:stop], without=itself).largest(shown)
         return [
             [{"index": index, "cosine": cosine} for cosine, index in zip(values, indices, strict=True)]
-            for values, indices in _rows(nearest)
+            for values, indices in _rows(*nearest)
         ]
 
     def _tokens(self, logits: list[float], tokens: list[int]) -> list[dict[str, Any]]:
@@ -67,5 +66,5 @@ class FeatureDirections:
         ]
 
 
-def _rows(found: torch.return_types.topk) -> list[tuple[list[float], list[int]]]:
-    return list(zip(found.values.tolist(), found.indices.tolist(), strict=True))
+def _rows(values: Tensor, indices: Tensor) -> list[tuple[list[float], list[int]]]:
+    return list(zip(values.tolist(), indices.tolist(), strict=True))
