@@ -234,7 +234,10 @@ def _sides_as_text(results: Results) -> Iterator[str]:
         yield name
         for outcome in (Outcome(**found) for found in group["outcomes"]):
             speed, steps, memory, fvu, path = _cells(outcome)
-            yield f"  {outcome.name:<34} {speed:<34} {steps:>4} steps {memory:>8} MB  FVU {fvu or '-':<8} {path}"
+            if outcome.failed:
+                yield f"  {outcome.name:<34} {speed}"
+            else:
+                yield f"  {outcome.name:<34} {speed:<34} {steps:>4} steps {memory:>8} MB  FVU {fvu or '-':<8} {path}"
 
 
 def _cells(outcome: Outcome) -> list[str]:

@@ -22,7 +22,7 @@ PATIENCE_SECONDS = 600.0  # a side that says nothing for this long has failed
 END_SECONDS = 20.0  # how long a side may take to end
 SECONDS_PER_TURN = 2.0  # a side does as many steps in a round as take about so long, and at least one
 MOST_STEPS = 64
-SAID_LINES = 3  # of what a side that failed wrote last
+SAID_CHARACTERS = 200  # of the last line that a side wrote before it failed
 
 Say = Callable[[str], None]
 
@@ -196,9 +196,9 @@ def environment_of(spec: Spec, variables: Mapping[str, str]) -> dict[str, str]:
 
 
 def ended_with(code: int, said: str) -> str:
-    """One line about a process that ended too early: its exit code and the end of what it wrote."""
-    last = [line.strip() for line in said.strip().splitlines() if line.strip()][-SAID_LINES:]
-    return f"exit code {code}" + (f" ({' / '.join(last)[-300:]})" if last else "")
+    """One line about a process that ended too early: its exit code and the last line that it wrote."""
+    lines = said.strip().splitlines()
+    return f"exit code {code}" + (f" ({lines[-1].strip()[:SAID_CHARACTERS]})" if lines else "")
 
 
 def _steps_per_turn(contender: Contender, batch: int) -> int:

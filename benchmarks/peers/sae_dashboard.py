@@ -35,7 +35,8 @@ class Dashboard(Side):
         self._spec = spec
         self._tokens = torch.from_numpy(np.load(spec.tokens).astype(np.int64))
         self._model = hooked_gpt2()
-        config = TopKSAEConfig(d_in=spec.d_in, d_sae=spec.d_sae, k=spec.k, device="cpu", dtype="float32")
+        size: dict[str, Any] = {"d_in": spec.d_in, "d_sae": spec.d_sae, "device": "cpu", "dtype": "float32"}
+        config = TopKSAEConfig(k=spec.k, rescale_acts_by_decoder_norm=True, **size)  # it folds them in at the start
         config.metadata.hook_name = f"blocks.{spec.layer}.hook_resid_post"
         self._sae = TopKSAE(config)
         with torch.no_grad():
