@@ -73,7 +73,7 @@ def _facts(quality: Mapping[str, Any], experiment: Experiment) -> list[Fact]:
     """Cross-entropy is missing for encoders, which predict no next token."""
     get = quality.get
     facts = [
-        _fact(quality, "explained_variance", 3, f"PCA with k components {_pca(quality)}"),
+        _fact(quality, "explained_variance", 3, f"PCA of equal rank {_pca(quality)}"),
         _fact(quality, "l0", 1, f"of {experiment.n_features:,} features"),
         Fact(EXPLANATIONS["dead_share"], share(get("dead_share")), f"over {count(get('dead_tokens'))} tokens"),
         _fact(quality, "cosine", 3, f"L2 ratio {decimals(get('l2_ratio'))}"),

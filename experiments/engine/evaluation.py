@@ -52,7 +52,7 @@ class Evaluation:
         outliers = yield from self._reconstruct(sums, densities)
         splices = SpliceSums()
         yield from self._splice(sums, splices)
-        quality: dict[str, Any] = sums.quality(self._sae.description.k) | densities.quality()
+        quality: dict[str, Any] = sums.quality() | densities.quality()
         quality |= {"held_out_tokens": sums.tokens, "outliers_left_out": outliers} | splices.quality()
         quality |= geometry_quality(self._sae.weights)
         if self._variants:

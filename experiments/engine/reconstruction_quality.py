@@ -46,13 +46,14 @@ class ReconstructionSums:
         self._documents.add(documents, torch.cat([_summands(states, shifted, reconstruction, code), shifted], 1))
         self._scatter += (shifted.T @ shifted).cpu().double()
 
-    def quality(self, k: int) -> dict[str, float | None]:
+    def quality(self) -> dict[str, float | None]:
         """explained_variance = 1 - E|x - x^|^2 / (E|x|^2 - |E x|^2) and its companions.
 
-        `pca_explained_variance` is of the k leading principal components of these same tokens, which flatters PCA.
+        `pca_explained_variance` is of as many leading principal components of these same tokens as features fire on
+        one (L0, rounded), which flatters PCA.
         """
         numbers = numbers_of(self._documents.total, _formulas)
-        return numbers | {"pca_explained_variance": self._pca_explained_variance(k)}
+        return numbers | {"pca_explained_variance": self._pca_explained_variance(max(1, round(numbers["l0"] or 0)))}
 
     def intervals(self) -> dict[str, list[float]]:
         """95% intervals of the same numbers over the documents."""
@@ -63,13 +64,13 @@ class ReconstructionSums:
         """From the origin to the mean, float64 [width]."""
         return self._documents.total[len(_SUMS) :] / max(1, self.tokens)
 
-    def _pca_explained_variance(self, k: int) -> float:
+    def _pca_explained_variance(self, rank: int) -> float:
         if self._origin is None:
             return 0.0
         covariance = self._scatter / self.tokens - torch.outer(self._offset, self._offset)
         variances = torch.linalg.eigvalsh(covariance).clamp_min(0)  # ascending
         total = float(variances.sum())
-        return float(variances[max(0, self._width - k) :].sum()) / total if total > 0 else 0.0
+        return float(variances[max(0, self._width - rank) :].sum()) / total if total > 0 else 0.0
 
 
 def _summands(states: Tensor, shifted: Tensor, reconstruction: Tensor, code: SparseCode) -> Tensor:

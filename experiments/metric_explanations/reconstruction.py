@@ -84,8 +84,9 @@ RECONSTRUCTION: dict[str, Explanation] = {
     ),
     "pca_explained_variance": Explanation(
         "PCA at equal rank",
-        "explained variance of the k leading principal components",
-        "What k fixed directions would explain: a sanity check, as an SAE may choose k new ones for every token. The "
+        "explained variance of the n leading principal components, n the measured L0, rounded",
+        "What as many fixed directions would explain as features fire on a token: a sanity check, as an SAE may choose "
+        "new ones for every token. The number is the measured L0, whatever the architecture was asked for. The "
         "components are fitted on the very tokens they are scored on, which flatters PCA.",
         "Clearly below the SAE's explained variance.",
         elsewhere="SAEBench compares with PCA on some tasks.",

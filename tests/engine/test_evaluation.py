@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -75,7 +76,7 @@ def sums_of(states: Tensor, sae: Sae, documents: NDArray[np.int64]) -> Reconstru
 
 def test_reconstruction_numbers_follow_their_formulas(model: LanguageModel, windows: Windows) -> None:
     sae, states = sae_of(), text_states(model, windows)
-    found = sums_of(states, sae, windows.documents[~windows.special]).quality(K)
+    found = sums_of(states, sae, windows.documents[~windows.special]).quality()
 
     x, rebuilt = states.double(), sae.reconstruct(states).double()
     variance = x.square().sum(1).mean() - x.mean(0).square().sum()
@@ -100,7 +101,7 @@ def test_a_large_mean_does_not_cost_the_explained_variance_its_digits(model: Lan
     sums.add(far, code, rebuilt_far, np.zeros(len(far), np.int64))
     x, x_hat = far.double(), rebuilt_far.double()
     expected = 1 - ((x - x_hat).square().sum() / (x - x.mean(0)).square().sum()).item()
-    assert sums.quality(K)["explained_variance"] == pytest.approx(expected, abs=1e-6)
+    assert sums.quality()["explained_variance"] == pytest.approx(expected, abs=1e-6)
     assert sums.mean.numpy() == pytest.approx(x.mean(0).numpy(), rel=1e-6)
 
 
@@ -122,22 +123,29 @@ def test_a_reconstruction_that_is_perfect(model: LanguageModel, windows: Windows
     states = text_states(model, windows)
     sums = ReconstructionSums(WIDTH)
     sums.add(states, sae_of().encode(states), states, windows.documents[~windows.special])
-    found = sums.quality(K)
+    found = sums.quality()
     assert (found["explained_variance"], found["mse"]) == (1.0, 0.0)
     assert found["relative_reconstruction_bias"] == pytest.approx(1.0, abs=1e-6)
 
 
-def test_pca_explains_what_its_components_explain() -> None:
+@pytest.mark.parametrize(("architecture", "bias"), [("topk", 0.0), ("relu", -50.0)])
+def test_pca_explains_what_as_many_components_explain_as_features_fire(architecture: str, bias: float) -> None:
     states = torch.randn(300, WIDTH, generator=torch.Generator().manual_seed(5)) * torch.arange(1, WIDTH + 1) + 40
-    found = sums_of(states, sae_of(), np.zeros(300, np.int64)).quality(3)
+    sae = sae_of()
+    sae.weights.encoder_bias.fill_(bias)
+    sae = Sae(sae.weights, replace(sae.description, architecture=architecture))
+    found = sums_of(states, sae, np.zeros(300, np.int64)).quality()
+    rank = round(len(sae.encode(states).features) / len(states))
+    assert 1 < rank < WIDTH
+    assert (rank == K) == (architecture == "topk")
     centred = (states - states.mean(0)).double()
     singular = torch.linalg.svdvals(centred).square()
-    expected = (singular[:3].sum() / singular.sum()).item()
+    expected = (singular[:rank].sum() / singular.sum()).item()
     assert found["pca_explained_variance"] == pytest.approx(expected, rel=1e-4)
 
 
 def test_no_tokens_are_no_reason_to_fail() -> None:
-    found = ReconstructionSums(WIDTH).quality(K)
+    found = ReconstructionSums(WIDTH).quality()
     assert found.pop("relative_reconstruction_bias") is None
     assert np.isfinite(list(found.values())).all()  # type: ignore[arg-type]
 
