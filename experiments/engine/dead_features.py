@@ -1,8 +1,8 @@
 """Features that have stopped firing: how they are brought back.
 
-TopK and its kin let dead features explain what the others leave (the auxiliary loss of Gao et al. 2024). Where nothing
-but a feature's own activation gives it a gradient (ReLU, Gated, JumpReLU), dead features begin anew where the error is
-large (resampling, Bricken et al. 2023).
+Where k features fire, the dead ones explain what the others leave (the auxiliary loss of Gao et al. 2024). Where a
+penalty presses all features down (ReLU, Gated), dead ones begin anew where the error is large (resampling, Bricken et
+al. 2023).
 """
 
 from __future__ import annotations
@@ -18,8 +18,7 @@ from experiments.engine.architectures import Architecture, Batch
 from experiments.engine.kernels import SparseCode, Weights
 
 # A new feature's encoder has this share of the mean length of the others, so that it does not fire everywhere at once.
-# Where features have thresholds, these see to that, and a short encoder would never reach them.
-ENCODER_SHARE, ENCODER_SHARE_WITH_THRESHOLD = 0.2, 1.0
+ENCODER_SHARE = 0.2
 
 
 class AuxiliaryResult(NamedTuple):
@@ -42,12 +41,11 @@ def auxiliary_gradients(
     return AuxiliaryResult(architecture.gradients(batch, code, pulls, miss * factor, weights), miss)
 
 
-def resample_(weights: Weights, dead: Tensor, inputs: Tensor, miss: Tensor, random: np.random.Generator) -> None:
+def resample_(weights: Weights, dead: Tensor, miss: Tensor, random: np.random.Generator) -> None:
     """Gives the `dead` features [D] new directions, in place: what is missing at tokens drawn by squared error.
 
-    `inputs` [T, W] and `miss` = x^ - x [T, W'] are of one batch. Decoder rows become the missing direction, encoder
-    rows the same one (of a transcoder, which reads another space, that of the input), with a share of the mean length
-    of the others; thresholds become the others' mean, all other numbers of a feature zero.
+    `miss` = x^ - x [T, W] is of one batch. Decoder rows become the missing direction, encoder rows the same one with a
+    share of the mean length of the others; all other numbers of a feature become zero.
     """
     squares = miss.square().sum(1).cpu().double().numpy()
     shares = squares / squares.sum() if squares.sum() > 0 else np.full(len(squares), 1 / len(squares))
@@ -58,15 +56,7 @@ def resample_(weights: Weights, dead: Tensor, inputs: Tensor, miss: Tensor, rand
     directions = -miss[tokens]
     kernels.normalise_rows_(directions)
     weights.decoder[dead] = directions
-    if inputs.shape == miss.shape:
-        read = directions
-    else:
-        read = inputs[tokens] - inputs.mean(0)
-        kernels.normalise_rows_(read)
-    share = ENCODER_SHARE if weights.threshold is None else ENCODER_SHARE_WITH_THRESHOLD
-    weights.encoder[dead] = read * (share * length)
+    weights.encoder[dead] = directions * (ENCODER_SHARE * length)
     for name, weight in weights.present().items():
-        if name == "threshold":
-            weight[dead] = weight[alive].mean() if bool(alive.any()) else weight.mean()
-        elif name in ("encoder_bias", "magnitude_log_scale", "magnitude_bias"):
+        if name in ("encoder_bias", "magnitude_log_scale", "magnitude_bias"):
             weight[dead] = 0

@@ -121,9 +121,9 @@ class Trainer:
         self.last_l0 = float(sae.k)
         self.tokens_since_fired = torch.zeros(sae.n_features, dtype=torch.int64, device=weights.decoder.device)
         self.arithmetic = kernels.arithmetic_of(weights, config.precision)
-        self.adam = Adam(weights, config.adam_beta1, config.adam_beta2, config.adam_epsilon)
+        self.adam = Adam(weights, config.adam_beta1, config.beta2, config.adam_epsilon)
         self._sae, self._config, self._seed = sae, config, seed
-        self._aux_k = config.aux_k or max(1, weights.decoder.shape[1] // 2)
+        self._aux_k = config.aux_k or max(1, min(sae.k, weights.decoder.shape[1] // 2))
         self._pre_activations = torch.empty(0, device=weights.decoder.device)  # kept from step to step
         self._may_have_dead = True
 
@@ -285,8 +285,8 @@ class Trainer:
         silent = self.tokens_since_fired >= max(self._config.dead_after, every * batch.tokens)
         dead = silent.nonzero().squeeze(1)
         if len(dead):
-            inputs, miss = self.processes.gathered(batch.inputs), self.processes.gathered(result.miss)
-            resample_(self.weights, dead, inputs, miss, random_numbers(self._seed, RESAMPLING, self.step))
+            miss = self.processes.gathered(result.miss)
+            resample_(self.weights, dead, miss, random_numbers(self._seed, RESAMPLING, self.step))
             self.adam.forget(dead)
             self.arithmetic.refresh()
             self.tokens_since_fired[dead] = 0

@@ -41,6 +41,15 @@ def test_whole_numbers_are_accepted_where_fractions_may_stand() -> None:
 
 
 @pytest.mark.parametrize(
+    ("steps", "beta2"), [(1, 0.95), (100, 0.95), (600, 0.98), (1_200, 0.99), (12_000, 0.999), (10**6, 0.999)]
+)
+def test_the_memory_of_adam_is_a_twelfth_of_a_short_training(steps: int, beta2: float) -> None:
+    training = TrainingConfig(tokens=steps * 512, batch_tokens=512)
+    assert training.beta2 == pytest.approx(beta2)
+    assert replace(training, adam_beta2=0.5).beta2 == 0.5
+
+
+@pytest.mark.parametrize(
     ("path", "value", "words"),
     [
         (("surprise",), 1, "unknown field “surprise”"),

@@ -107,8 +107,8 @@ def test_the_settings_follow_the_architecture(page_client: Client, data_dir: Pat
         return set(re.findall(r'name="(\w+)"', re.sub(r'<input type="hidden"[^>]*>', "", part)))
 
     assert {"k", "aux_k", "output_site", "skip"} <= names("topk")
-    assert "aux_k" not in names("jumprelu")
-    assert {"k", "bandwidth", "resample_share", "threshold_tokens"} <= names("jumprelu")
+    assert "aux_k" not in names("relu")
+    assert {"k", "aux_k", "bandwidth", "threshold_tokens"} <= names("jumprelu")
     assert "k" not in names("gated")
     assert "sparsity_coefficient" in names("gated")
     assert "output_site" not in names("matryoshka")

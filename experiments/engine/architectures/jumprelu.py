@@ -26,9 +26,11 @@ class JumpReLU(Architecture):
     Loss E|x - x^|^2 + c E|f|_0, whose gradients with respect to theta are taken with a rectangular kernel of width
     `bandwidth`. No c is asked for: a controller holds E|f|_0 at k. It moves the common factor of the thresholds; and c
     is the price at which the gradient does not, so that training decides only how the features share what k allows.
+
+    The auxiliary loss sees dead features without their thresholds, which they outgrow. Resampled ones would all cross
+    theirs at once: they pushed L0 to four times k, and the error to the double of the variance.
     """
 
-    revival = "resampling"
     has_fitted_threshold = True
 
     def __init__(self, sae: SaeConfig) -> None:

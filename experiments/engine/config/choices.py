@@ -51,8 +51,8 @@ HOLDS_K = ("topk", "batchtopk", "matryoshka", "jumprelu")
 HAS_PENALTY = ("relu", "gated")
 # What these add to the squared error is not zero.
 HAS_PENALTY_CURVE = ("matryoshka", "relu", "gated")
-HAS_AUXILIARY_LOSS = ("topk", "batchtopk", "matryoshka")
-RESAMPLES = ("relu", "gated", "jumprelu")
+HAS_AUXILIARY_LOSS = HOLDS_K
+RESAMPLES = ("relu", "gated")
 FITS_THRESHOLD = ("batchtopk", "matryoshka", "jumprelu")
 TRANSCODES = ("topk", "jumprelu")
 

@@ -8,6 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+# Papers that many settings are from, and the largest number of tokens that one may ask for.
+BRICKEN = "Bricken et al. 2023, Towards Monosemanticity"
+GAO = "Gao et al. 2024, arXiv:2406.04093"
+LARGEST = 100_000_000_000
+
 Kind = Literal["whole number", "number", "choice", "flag"]
 
 

@@ -6,9 +6,10 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
 
-from experiments.engine.config.experiment import ExperimentConfig, SaeConfig, TrainingConfig
+from experiments.engine.config.experiment import ExperimentConfig, SaeConfig
 from experiments.engine.config.setting import Setting
 from experiments.engine.config.sources import CorpusConfig, ModelConfig
+from experiments.engine.config.training import TrainingConfig
 
 Part = TypeVar("Part", ModelConfig, CorpusConfig, SaeConfig, TrainingConfig)
 

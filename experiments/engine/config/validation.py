@@ -6,9 +6,10 @@ import re
 from typing import TYPE_CHECKING
 
 from experiments.engine.config.choices import ARCHITECTURES, HOLDS_K, TRANSCODES
-from experiments.engine.config.experiment import ExperimentConfig, TrainingConfig
+from experiments.engine.config.experiment import ExperimentConfig
 from experiments.engine.config.setting import ConfigError
 from experiments.engine.config.settings import SETTINGS, values_of
+from experiments.engine.config.training import TrainingConfig
 
 if TYPE_CHECKING:
     from experiments.engine.model_card import ModelCard
