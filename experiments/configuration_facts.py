@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Any
 
 from experiments.engine.config import ARCHITECTURES, PACKINGS, SETTINGS, SITES, recorded_values
 from experiments.models import Experiment
 from experiments.services.configurations import default_values
+from experiments.services.exports import possible_formats
 from experiments.setting_texts import written
 
 # Columns of the experiment, which say the same as its config.
@@ -34,6 +36,10 @@ def facts_of(experiment: Experiment) -> dict[str, Any]:
         "site": SITES.get(experiment.site),
         "output_site": SITES.get(values.get("output_site") or ""),
         "skip": values.get("skip"),
+        "original_config": json.dumps(experiment.config["imported"]["original"], ensure_ascii=False, indent=2)
+        if experiment.is_imported
+        else "",
+        "export_formats": possible_formats(experiment) if experiment.has_features else [],
         "changed_settings": changed_settings(values, experiment.architecture),
     }
 

@@ -14,6 +14,7 @@ from experiments.services.previews import READ
 from experiments.services.sweeps import MOST_EXPERIMENTS
 from experiments.services.typed_settings import LISTED
 from experiments.setting_schemas import TYPES, setting_schema
+from experiments.setting_texts import explanation
 
 Status = Literal["queued", "running", "paused", "finished", "failed", "cancelled"]
 
@@ -227,6 +228,37 @@ class PreviewOut(Schema):
     @staticmethod
     def resolve_error(preview: TokenPreview) -> str | None:
         return preview.error or None
+
+
+class ImportFolderOut(Schema):
+    id: str = Field(description="What stands for it as `folder` of an import.")
+    name: str = Field(description="Where it is below IMPORTS_DIR.")
+
+
+def _text_of(setting: str) -> Any:
+    return Field("", description=explanation(SETTINGS[setting]))
+
+
+class ImportIn(Schema):
+    """What the files of an SAE do not say, or say otherwise. Settings are text: the service judges them."""
+
+    folder: str = Field("", description="Id of a folder below IMPORTS_DIR, instead of files.")
+    model: str = Field("", description="builtin, local:NAME (a folder of MODELS_DIR), hub:ID, or a bare name.")
+    revision: str = Field("", description="Branch, tag or commit of a model on the hub.")
+    corpus: str = Field("builtin", description="The id of a corpus, or builtin.")
+    name: str = Field("", description="Left out, it is made of the model, the layer and the SAE.")
+    layer: str = _text_of("layer")
+    site: str = _text_of("site")
+    output_site: str = _text_of("output_site")
+    dtype: str = _text_of("dtype")
+    context_length: str = _text_of("context_length")
+    packing: str = _text_of("packing")
+    deduplicate: str = _text_of("deduplicate")
+    streaming: str = _text_of("streaming")
+    evaluation_tokens: str = _text_of("evaluation_tokens")
+    splice_tokens: str = _text_of("splice_tokens")
+    harvest_tokens: str = _text_of("harvest_tokens")
+    variants: str = _text_of("variants")
 
 
 class HubCorpusIn(Schema):

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from experiments import cache_views, metric_views, sweep_views, views
+from experiments import cache_views, import_views, metric_views, sweep_views, views
 from experiments.consumers import ExperimentConsumer
 
 app_name = "experiments"
@@ -15,12 +15,14 @@ urlpatterns = [
     path("experiments/new/settings/", views.settings, name="settings"),
     path("experiments/new/preview/", views.ask_preview, name="ask_preview"),
     path("experiments/previews/<int:preview_id>/", views.preview, name="preview"),
+    path("experiments/import/", import_views.new, name="import"),
     path("experiments/cache/", cache_views.cache, name="cache"),
     path("experiments/cache/<str:key>/delete/", cache_views.delete, name="cache-delete"),
     path("metrics/", metric_views.metrics, name="metrics"),
     path("metrics/<slug:name>/", metric_views.metric, name="metric"),
     path(_one, views.detail, name="detail"),
     path(f"{_one}row/", views.row, name="row"),
+    path(f"{_one}export/<slug:name>/", import_views.export, name="export"),
     path(f"{_one}delete/", views.delete, name="delete"),
     path(f"{_one}cancel/", views.change, {"action": "cancel"}, name="cancel"),
     path(f"{_one}pause/", views.change, {"action": "pause"}, name="pause"),

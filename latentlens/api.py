@@ -11,6 +11,8 @@ from ninja.errors import AuthenticationError, HttpError, ValidationError
 
 from experiments.api import cache_router, corpora_router
 from experiments.api import router as experiments_router
+from experiments.import_api import exports_router
+from experiments.import_api import router as imports_router
 from experiments.sweep_api import router as sweeps_router
 from features.api import router as features_router
 from features.file_api import router as labels_router
@@ -31,6 +33,8 @@ api = NinjaAPI(
 )
 # App routers, each below /api/.
 api.add_router("/api/experiments", experiments_router)
+api.add_router("/api/experiments", exports_router)
+api.add_router("/api/imports", imports_router)
 api.add_router("/api/sweeps", sweeps_router)
 api.add_router("/api/corpora", corpora_router)
 api.add_router("/api/cache", cache_router)

@@ -28,6 +28,7 @@ SELECT_SECONDS = 4e-9  # top-k over one pre-activation, per core
 SPARSE_FLOPS_PER_CORE = 4e9  # gathers are bound by memory, not by arithmetic
 PROGRAM_BYTES = 700_000_000  # python, torch and transformers themselves
 FIRING_WITHOUT_K = 100  # what coefficients of ReLU and Gated SAEs are usually tuned to
+ENCODED_AT_ONCE = 2**23  # pre-activations held while an SAE encodes
 LOGITS_TOKENS = 1_024  # tokens whose logits are held at once during evaluation
 ACTIVATION_BYTES_IN_MEMORY = 80  # one activation while it is sorted
 ACTIVATION_BYTES_ON_DISK = 8 + 8  # one activation in the Parquet index, and while it waits to be sorted
@@ -150,6 +151,7 @@ def _memory_of_import(config: ExperimentConfig, card: ModelCard) -> list[Estimat
     return [
         EstimateLine("SAE", 3 * weights, unit, "Weights, and what they are made of while they are read."),
         EstimateLine("Segment", states, unit, f"{MEASURED_TOKENS:,} hidden states, on which the SAE is measured."),
+        EstimateLine("Batch", 2 * ENCODED_AT_ONCE * FLOAT, unit, "Pre-activations, and what fires of them."),
     ]
 
 

@@ -13,6 +13,7 @@ from experiments.engine.formats.front import (
     is_sae_folder,
     look_into,
     read_weights,
+    tool_names,
     weights_file,
 )
 
@@ -27,5 +28,6 @@ __all__ = [
     "is_sae_folder",
     "look_into",
     "read_weights",
+    "tool_names",
     "weights_file",
 ]

@@ -52,6 +52,11 @@ TOOLS: tuple[_Reader, ...] = (saelens, sparsify, dictionary_learning)
 EXPORTS: dict[str, _Writer] = {"saelens": saelens, "sparsify": sparsify}
 
 
+def tool_names() -> tuple[str, ...]:
+    """The tools whose SAEs can be read, by their own names."""
+    return tuple(tool.TOOL for tool in TOOLS)
+
+
 def look_into(folder: Path) -> ForeignSae:
     """What the SAE in `folder` is. Raises FormatError when it is none that can be read."""
     config, tool = _config_of(folder)
@@ -125,8 +130,7 @@ def _config_of(folder: Path) -> tuple[dict[str, Any], _Reader]:
     for tool in TOOLS:
         if tool.recognises(config):
             return config, tool
-    known = ", ".join(tool.TOOL for tool in TOOLS)
-    raise FormatError(f"{path.name} is not the config of a known tool; supported are {known}.")
+    raise FormatError(f"{path.name} is not the config of a known tool; supported are {', '.join(tool_names())}.")
 
 
 def _parsed(path: Path) -> dict[str, Any]:
