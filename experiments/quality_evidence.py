@@ -135,6 +135,12 @@ def concept_title(name: str) -> str:
     return CONCEPTS[name].title if name in CONCEPTS else name.replace("-", " ").capitalize()
 
 
+def _word(token: str) -> str:
+    """A token's text in a sentence: with blanks at its ends that can be seen, as " Monday" and "Monday" are two."""
+    blanks = str.maketrans({"\n": "↵", "\t": "→", " ": "·"})
+    return token.translate(blanks)
+
+
 def _accuracies(numbers: Mapping[str, Any]) -> tuple[ScaledBar, ...]:
     return tuple(
         ScaledBar(title, numbers[name], max(0.0, 100 * (numbers[name] - GUESSING) / (1 - GUESSING)))
@@ -146,7 +152,7 @@ def _parent(row: Mapping[str, Any]) -> dict[str, Any]:
     """The row with titles, its most absorbed children first."""
     is_broader = row["parent"] not in CONCEPTS
     children = [
-        child | {"title": concept_title(child["child"]) if is_broader else child["child"]}
+        child | {"title": concept_title(child["child"]) if is_broader else _word(child["child"])}
         for child in sorted(row["children"], key=lambda child: -child["fraction"])
     ]
     return {**row, "title": concept_title(row["parent"]), "children": children}

@@ -73,7 +73,7 @@ class ConceptQuality:
         ids = self._tokens_of_text[self._sample.positions]
         words, counts = np.unique(ids[flags[:, concept] & self._sample.odd], return_counts=True)
         frequent = words[counts >= FEWEST_TOKENS]
-        return {self._token_texts[word].strip(): flags[:, concept] & (ids == word) for word in frequent}
+        return {self._token_texts[word]: flags[:, concept] & (ids == word) for word in frequent}
 
     def _absorption(self) -> Absorption:
         weights = self._sae.weights

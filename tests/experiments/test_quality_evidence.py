@@ -20,7 +20,7 @@ PROBING = {
         {"concept": "hour", "k1": 0.5, "k2": 0.6, "k5": 0.8, "dense": 1.0, "tested_tokens": 90},
     ],
 }  # fmt: skip
-CHILD = {"child": "Monday", "tokens": 20, "share": 0.5, "fraction": 0.6}
+CHILD = {"child": " Monday", "tokens": 20, "share": 0.5, "fraction": 0.6}
 ABSORPTION = {
     "share": 0.1, "fraction": 0.2, "hierarchies": 3,
     "rows": [
@@ -60,7 +60,7 @@ def test_the_worst_come_first() -> None:
     assert [bar.length for bar in evidence.probing] == pytest.approx([50, 60, 80, 100])
     assert [row.title for row in evidence.probed] == ["Hour", "Weekday"]
     assert [(bar.title, bar.length) for bar in evidence.absorbed] == [("Weekday", 30), ("City", 10)]
-    assert [child["title"] for child in evidence.parents[0]["children"]] == ["Monday", "Friday"]
+    assert [child["title"] for child in evidence.parents[0]["children"]] == ["·Monday", "Friday"]
 
 
 @pytest.mark.django_db
