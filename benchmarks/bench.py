@@ -62,7 +62,7 @@ def _measured(options: argparse.Namespace) -> dict[str, Any]:
     for group in groups(parts, scale):
         say(f"{group.name} ({time.monotonic() - started:.0f} s so far)")
         rounds = min(options.rounds, group.most_rounds)
-        outcomes = interleaved(group.contenders, group.spec.batch, rounds, say, steps=group.steps)
+        outcomes = interleaved(group.contenders, rounds, say, steps=group.steps)
         spec = json.loads(group.spec.as_text())
         results["groups"][group.name] = {"spec": spec, "outcomes": [outcome.as_json() for outcome in outcomes]}
         save(path, results)

@@ -8,7 +8,7 @@ import statistics
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from queue import Empty, SimpleQueue
@@ -54,6 +54,7 @@ class Outcome:
     def take(self, answer: dict[str, Any]) -> None:
         answer = dict(answer)
         seconds, tokens = answer.pop("seconds"), answer.pop("tokens")
+        self.steps = answer.pop("steps", self.steps)
         self.samples.append(tokens / seconds)
         self.rss_mb = answer.pop("rss_mb", None)
         self.fvu = answer.pop("fvu", self.fvu)
@@ -74,6 +75,7 @@ class Contender:
         self._log = RESULTS / "logs" / f"{module.rsplit('.', 1)[-1]}-{os.getpid()}-{id(self)}.log"
 
     def start(self) -> None:
+        """Starts the process, which imports what it needs; `warm_up` waits for it."""
         python = str(self._environment.require()) if self._environment else sys.executable
         self._log.parent.mkdir(parents=True, exist_ok=True)
         with self._log.open("w") as log:
@@ -89,9 +91,18 @@ class Contender:
         assert self._process.stdout, "it is a pipe"
         self._listener = threading.Thread(target=self._listen, args=[self._process.stdout], daemon=True)
         self._listener.start()
+
+    def warm_up(self, turn_seconds: float) -> int:
+        """Does the steps that are not counted; returns how many take about `turn_seconds`, at least one."""
         self._answer()
-        if self._spec.warmup:
-            self.measure(self._spec.warmup)
+        steps = self._spec.warmup
+        if steps == 0:
+            return 1
+        first = self.measure(steps)
+        # Our first step may compile; a peer's is as long as the others, and too long to be done for nothing.
+        known = first if self._environment else self.measure(steps)
+        per_step = self._spec.batch * known["seconds"] / known["tokens"]
+        return max(1, min(MOST_STEPS, round(turn_seconds / per_step)))
 
     def measure(self, steps: int) -> dict[str, Any]:
         return self._ask({"run": steps})
@@ -152,22 +163,21 @@ class Contender:
         return ended_with(code, self._log.read_text(errors="replace"))
 
 
-def interleaved(
-    contenders: Iterable[Contender], batch: int, rounds: int, say: Say, *, steps: int | None = None
-) -> list[Outcome]:
+def interleaved(contenders: Sequence[Contender], rounds: int, say: Say, *, steps: int | None = None) -> list[Outcome]:
     """Measures all sides in `rounds` rounds; one that fails is left behind with the reason, the others go on.
 
-    Without `steps` a side does as many steps of `batch` tokens in a round as take about two seconds.
+    Without `steps` a side does as many in a round as take about two seconds.
     """
-    running: list[tuple[Contender, Outcome]] = []
-    outcomes = []
-    for contender in contenders:
-        outcome = Outcome(contender.name)
-        outcomes.append(outcome)
-        running.append((contender, outcome))
+    outcomes = [Outcome(contender.name) for contender in contenders]
+    running = list(zip(contenders, outcomes, strict=True))
+    for contender, outcome in running:  # all import at the same time, and warm up one after another
         with _failures_noted(outcome, say):
             contender.start()
-            outcome.steps = steps or _steps_per_turn(contender, batch)
+    for contender, outcome in running:
+        if not outcome.failed:
+            with _failures_noted(outcome, say):
+                fitting = contender.warm_up(SECONDS_PER_TURN)
+                outcome.steps = steps or fitting
     for number in range(1, rounds + 1):
         for contender, outcome in running:
             if outcome.failed:
@@ -199,13 +209,6 @@ def ended_with(code: int, said: str) -> str:
     """One line about a process that ended too early: its exit code and the last line that it wrote."""
     lines = said.strip().splitlines()
     return f"exit code {code}" + (f" ({lines[-1].strip()[:SAID_CHARACTERS]})" if lines else "")
-
-
-def _steps_per_turn(contender: Contender, batch: int) -> int:
-    """As many steps as take about SECONDS_PER_TURN, by one that is not counted."""
-    answer = contender.measure(1)
-    tokens_per_second = answer["tokens"] / answer["seconds"]
-    return max(1, min(MOST_STEPS, round(SECONDS_PER_TURN * tokens_per_second / batch)))
 
 
 @contextmanager

@@ -35,7 +35,7 @@ class EndToEnd(Side):
         steps = max(steps, LEAST_STEPS)
         with tempfile.TemporaryDirectory() as folder:
             seconds = self._until_last_step(Path(folder), steps)
-        return {"tokens": steps * self._spec.batch, "seconds": seconds, "path": self._path}
+        return {"tokens": steps * self._spec.batch, "seconds": seconds, "steps": steps, "path": self._path}
 
     def _until_last_step(self, folder: Path, steps: int) -> float:
         started = time.perf_counter()

@@ -46,7 +46,7 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_side_is_asked_in_every_round_and_answers_lines_of_json(module: Path) -> None:
     (module / "side.py").write_text(PEER)
-    (outcome,) = interleaved([Contender("peer", "side", SPEC)], SPEC.batch, 2, [].append, steps=3)
+    (outcome,) = interleaved([Contender("peer", "side", SPEC)], 2, [].append, steps=3)
     assert outcome.failed == ""
     assert outcome.samples == [24.0, 24.0]
     assert (outcome.steps, outcome.fvu) == (3, 0.25)
@@ -59,7 +59,7 @@ def test_a_side_that_fails_says_why_and_the_others_go_on(module: Path) -> None:
     (module / "other.py").write_text(PEER.replace("self.turns == 2", "False"))
     said: list[str] = []
     sides = [Contender("peer", "side", SPEC), Contender("ours", "other", SPEC)]
-    failing, going_on = interleaved(sides, SPEC.batch, 3, said.append, steps=1)
+    failing, going_on = interleaved(sides, 3, said.append, steps=1)
     assert len(failing.samples) == 2
     assert "the second turn is too much" in failing.failed
     assert going_on.samples == [8.0] * 3
@@ -68,14 +68,22 @@ def test_a_side_that_fails_says_why_and_the_others_go_on(module: Path) -> None:
 
 def test_a_side_that_ends_at_once_has_failed(module: Path) -> None:
     (module / "side.py").write_text("raise SystemExit('no such processor')")
-    (outcome,) = interleaved([Contender("peer", "side", SPEC)], SPEC.batch, 1, [].append)
+    (outcome,) = interleaved([Contender("peer", "side", SPEC)], 1, [].append)
     assert outcome.failed == "exit code 1 (no such processor)"
+
+
+def test_a_side_does_as_many_steps_in_a_round_as_take_two_seconds(module: Path) -> None:
+    (module / "side.py").write_text(
+        PEER.replace("self.turns == 2", "False").replace('"seconds": 0.5', '"seconds": 0.5 * steps')
+    )
+    (outcome,) = interleaved([Contender("ours", "side", SPEC.but(warmup=1))], 1, [].append)
+    assert outcome.steps == 4
 
 
 def test_a_peer_that_is_not_installed_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("benchmarks.environments.ENVIRONMENTS", tmp_path)
     peer = Environment("peer", ("peer==1",), "peer")
-    (outcome,) = interleaved([Contender("peer", "side", SPEC, peer)], SPEC.batch, 1, [].append)
+    (outcome,) = interleaved([Contender("peer", "side", SPEC, peer)], 1, [].append)
     assert outcome.failed == "peer is not installed: make bench-peers"
 
 
