@@ -20,7 +20,7 @@ from tests.engine.tiny_models import save_tiny_model
 from tests.worker_processes import wait_until
 
 Status = Experiment.Status
-STEPS = 300
+STEPS = 600
 BATCH_TOKENS = 64
 METRIC_EVERY = 10
 pytestmark = [pytest.mark.processes, pytest.mark.django_db(transaction=True)]
