@@ -60,7 +60,7 @@ def main(arguments: list[str]) -> int:
         print(NO_GPU, file=sys.stderr)
         return 1
     devices.prepare(options.device, cpu_threads())
-    print(f"{compute_path(options.device)} · torch {torch.__version__}")
+    print(f"{compute_path(options.device, 'auto')} · torch {torch.__version__}")
     for shape in SMALL if options.small else SHAPES:
         _report(shape, options.device)
     return 0

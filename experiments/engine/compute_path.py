@@ -13,10 +13,11 @@ INSTRUCTIONS = {"AVX512": "AVX-512", "AVX2": "AVX2", "NO AVX": "no AVX", "DEFAUL
 def compute_path(device: str, precision: str = "float32") -> str:
     """Such as "float32 · 2 threads · CPU with AVX-512" or "bfloat16 encoder products · NVIDIA H100".
 
-    `precision` is that of the training step; whatever else runs on a processor is float32.
+    `precision` is that of the training step; whatever else is computed is float32.
     """
     if device.startswith("cuda"):
-        return f"bfloat16 encoder products · {torch.cuda.get_device_name(device)}"
+        numbers = "bfloat16 encoder products" if precision == "auto" else "float32"
+        return f"{numbers} · {torch.cuda.get_device_name(device)}"
     if device != "cpu":
         return f"float32 · {device}"
     found, threads = torch.backends.cpu.get_cpu_capability(), torch.get_num_threads()

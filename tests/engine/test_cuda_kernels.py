@@ -11,7 +11,8 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.overrides import TorchFunctionMode
 
 from experiments.engine import kernels
-from experiments.engine.kernels import cuda
+from experiments.engine.kernels import Weights, cuda
+from experiments.engine.kernels.arithmetic import OnCuda
 from tests.engine.test_host_reads import DispatchedOperations
 
 TOKENS, WIDTH, FEATURES = 40, 16, 256
@@ -76,11 +77,15 @@ def _indexed(tensor: Tensor, index: Any) -> Tensor:
 
 def test_a_selection_of_imitated_cuda_tensors_fits_together_and_stays_on_the_gpu() -> None:
     with FakeTensorMode(), Indexing():
-        inputs, encoder = (torch.empty(rows, WIDTH, device="cuda") for rows in (TOKENS, FEATURES))
-        out = torch.empty(TOKENS, FEATURES, device="cuda")
-        pre = kernels.pre_activations(inputs, encoder, torch.empty(FEATURES, device="cuda"), out)
+        shapes = [(FEATURES, WIDTH), (FEATURES,), (FEATURES, WIDTH), (WIDTH,)]
+        weights = Weights(*(torch.empty(shape, device="cuda") for shape in shapes))
+        inputs, out = torch.empty(TOKENS, WIDTH, device="cuda"), torch.empty(TOKENS, FEATURES, device="cuda")
+        arithmetic = kernels.arithmetic_of(weights, "auto")
+        pre = arithmetic.pre_activations(arithmetic.read(inputs), out)
         code = kernels.keep_largest_per_token(pre, 4)
         grouped = code._by_feature
+    assert isinstance(arithmetic, OnCuda)
+    assert type(kernels.arithmetic_of(weights, "float32")) is kernels.Float32
     assert pre is out
     assert {tensor.device.type for tensor in (code.features, code.activations, code.starts, *grouped)} == {"cuda"}
     assert (code.activations.dtype, tuple(code.activations.shape)) == (torch.float32, (4 * TOKENS,))

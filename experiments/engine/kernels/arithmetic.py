@@ -2,7 +2,7 @@
 
 `Float32` computes with the weights. `Bfloat16` computes with copies of encoder and decoder rounded to bfloat16: the one
 large matrix product, the encoder's, then takes a quarter of the time (a seventh with AMX), and whatever reads
-pre-activations or decoder rows reads half as much.
+pre-activations or decoder rows reads half as much. `OnCuda` rounds for that product alone.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Literal, TypeAlias
 import torch
 from torch import Tensor
 
+from experiments.engine.kernels import cuda
 from experiments.engine.kernels.selection import pre_activations
 from experiments.engine.kernels.weights import Weights
 
@@ -27,9 +28,13 @@ def multiplies_bfloat16() -> bool:
 
 
 def arithmetic_of(weights: Weights, precision: str) -> Float32:
-    """The fastest that this processor has for `weights`, or float32 where that is asked for."""
-    rounds = precision == "auto" and weights.encoder.device.type == "cpu" and weights.encoder.dtype == torch.float32
-    return Bfloat16(weights) if rounds and multiplies_bfloat16() else Float32(weights)
+    """The fastest that this processor or GPU has for `weights`, or float32 where that is asked for."""
+    if precision != "auto" or weights.encoder.dtype != torch.float32:
+        return Float32(weights)
+    device = weights.encoder.device.type
+    if device == "cuda":
+        return OnCuda(weights)
+    return Bfloat16(weights) if device == "cpu" and multiplies_bfloat16() else Float32(weights)
 
 
 class Float32:
@@ -61,6 +66,13 @@ class Float32:
     def pre_activations(self, read: Tensor, out: Tensor | None = None) -> Tensor:
         """Those of what `read` gave: [T, N]; written into `out` where that fits."""
         return pre_activations(read, self._weights.encoder, self._weights.encoder_bias, out)
+
+
+class OnCuda(Float32):
+    """Computes with the weights, but for the encoder's product: of bfloat16, with float32 sums and results."""
+
+    def pre_activations(self, read: Tensor, out: Tensor | None = None) -> Tensor:
+        return cuda.pre_activations(read, self._weights.encoder, self._weights.encoder_bias, out)
 
 
 class Bfloat16(Float32):

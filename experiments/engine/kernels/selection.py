@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from experiments.engine.kernels import cuda
 from experiments.engine.kernels.codes import Code, DenseCode, SparseCode
 from experiments.engine.kernels.compiled import search
 from experiments.engine.kernels.compiled.ranges import computes
@@ -18,12 +17,7 @@ SAMPLE_STRIDE = 61
 
 
 def pre_activations(inputs: Tensor, encoder: Tensor, bias: Tensor, out: Tensor | None = None) -> Tensor:
-    """inputs [T, W] times encoder^T [N, W], plus bias [N]: [T, N], written into `out` where that is given.
-
-    On a GPU the product is one of bfloat16, whose units are many times as fast.
-    """
-    if inputs.device.type == "cuda":
-        return cuda.pre_activations(inputs, encoder, bias, out)
+    """inputs [T, W] times encoder^T [N, W], plus bias [N]: [T, N], written into `out` where that is given."""
     return torch.addmm(bias, inputs, encoder.T, out=out)
 
 
