@@ -40,6 +40,7 @@ from experiments.engine.windows import Windows
 from latentlens.lib.large_blocks import keep_large_blocks
 
 DECODED_AT_ONCE = 1_024
+DEAD_STRENGTH = 0.05
 LONG_AGO = 10**12  # tokens since a dead feature fired
 OF_WORKERS = {"OMP_WAIT_POLICY": "passive", "THP_MEM_ALLOC_ENABLE": "1"}
 Spec = dict[str, Any]
@@ -84,10 +85,14 @@ def trainer_of(spec: Spec, architecture: str, precision: str, first: Tensor) -> 
 
 
 def kill_features(trainer: Trainer, share: float) -> None:
-    """Lets a share of the features count as dead, so that the auxiliary loss has something to do."""
+    """Lets a share of the features count as dead, so that the auxiliary loss has something to do.
+
+    They are too weak to be among the largest, but above zero on some tokens, as dead features are.
+    """
     features = len(trainer.tokens_since_fired)
-    dead = np.random.default_rng(0).permutation(features)[: round(share * features)]
-    trainer.tokens_since_fired[torch.from_numpy(dead)] = LONG_AGO
+    dead = torch.from_numpy(np.random.default_rng(0).permutation(features)[: round(share * features)])
+    trainer.weights.encoder[dead] *= DEAD_STRENGTH
+    trainer.tokens_since_fired[dead] = LONG_AGO
 
 
 def _trainer(spec: Spec, options: Namespace, first: Tensor) -> Trainer:

@@ -27,7 +27,7 @@ class DensitySums:
         """Takes the code of some tokens and the window [T] of each; no window may come in two batches."""
         fires = code.firing()
         self.tokens += len(code)
-        self.firings += code.firings()
+        self.firings += code.firings
         if len(fires.features):
             own = torch.from_numpy(windows.astype(np.int64)).to(fires.features.device)[fires.tokens]
             pairs = torch.unique(own * code.n_features + fires.features)

@@ -134,7 +134,6 @@ class Trainer:
             return
         for weight in self.weights.present().values():
             processes.take_first_(weight)
-        self.arithmetic.refresh()
         scales = torch.tensor([self.scales.input, self.scales.output], dtype=torch.float64)
         scales = scales.to(self.weights.decoder.device)
         processes.take_first_(scales)
@@ -174,7 +173,6 @@ class Trainer:
         learning_rate = scheduled_learning_rate(self._config, self._sae.n_features, self.step)
         scale = min(1.0, self._config.clip_norm / max(seen.gradient_norm, SMALLEST_NORM))
         self.adam.update(gradients, learning_rate, along=along, scale=scale, copies=self.arithmetic.copies)
-        self.arithmetic.refresh_bias()
         self.architecture.adjust(self.weights, seen.l0)
         self._record_firing(result.code, batch.tokens)
         self.last_l0 = seen.l0
@@ -232,7 +230,7 @@ class Trainer:
             [
                 result.miss.square().sum(),
                 result.penalty * batch.tokens,
-                result.code.firings().sum().to(result.miss.dtype),
+                result.code.firings.sum().to(result.miss.dtype),
                 batch.targets.square().sum(),
             ]
         )
@@ -271,7 +269,7 @@ class Trainer:
         return self.architecture.settled(result, self.weights)
 
     def _record_firing(self, code: Code, tokens: int) -> None:
-        fired = code.firings()
+        fired = code.firings
         self.processes.sum_(fired)
         self.tokens_since_fired += tokens
         self.tokens_since_fired.masked_fill_(fired > 0, 0)
@@ -288,7 +286,6 @@ class Trainer:
             miss = self.processes.gathered(result.miss)
             resample_(self.weights, dead, miss, random_numbers(self._seed, RESAMPLING, self.step))
             self.adam.forget(dead)
-            self.arithmetic.refresh()
             self.tokens_since_fired[dead] = 0
         return len(dead)
 

@@ -27,6 +27,11 @@ def trained(kind: str, processes: Processes) -> dict[str, Tensor]:
     """Weights after steps with dead features, and in how many of them an auxiliary loss or resampling revived some."""
     config = small_config(tokens=BATCH * STEPS, batch_tokens=BATCH, dead_after_tokens=300, resample_share=0.2)
     sae = replace(config.sae, architecture=kind)
+    if kind in (
+        "relu",
+        "gated",
+    ):  # half a batch may be sparse where all of it is dense, which bfloat16 rounds otherwise
+        config = replace(config, training=replace(config.training, precision="float32"))
     states = planted_states(BATCH * STEPS, seed=1) - 2.5
     statistics = measure(states, states)
     weights = initial_weights(sae, statistics, config.seed + processes.rank)  # the first one's are taken

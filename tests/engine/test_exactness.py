@@ -16,6 +16,7 @@ import pytest
 from experiments.engine import pipeline
 from experiments.engine.artifacts import ExperimentFolder, sha256_of
 from experiments.engine.config import ARCHITECTURES
+from experiments.engine.kernels import arithmetic
 from experiments.engine.pipeline import Job, ResumePoint
 from experiments.engine.records import Checkpointed, Measurement, StageFinished
 from tests.engine.killed_training import KILLS
@@ -77,6 +78,21 @@ def test_interruptions_change_neither_weights_nor_measurements(kind: str, workpl
     weights, sae_config = ExperimentFolder(interrupted.folder).weights, ExperimentFolder(interrupted.folder).sae_config
     assert sha256_of(weights) == sha256_of(ExperimentFolder(undisturbed.folder).weights)
     assert sae_config.read_text() == ExperimentFolder(undisturbed.folder).sae_config.read_text()
+
+
+@pytest.mark.parametrize("faster", [False, True], ids=["float32", "bfloat16"])
+def test_killed_and_resumed_it_ends_the_same_on_either_path(
+    faster: bool, workplace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever this processor is faster at."""
+    monkeypatch.setattr(arithmetic, "multiplies_bfloat16", lambda: faster)
+    undisturbed, interrupted = (job_of("topk", workplace, tmp_path / name) for name in ("undisturbed", "interrupted"))
+    _, expected = learn(undisturbed)
+    resume, found = learn(interrupted, None, 7, checkpoints=True)
+    _, measured = learn(interrupted, resume)
+    assert found | measured == expected
+    left, right = (ExperimentFolder(job.folder).weights for job in (undisturbed, interrupted))
+    assert left.read_bytes() == right.read_bytes()
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -123,7 +123,6 @@ def test_dead_features_come_back(architecture: str) -> None:
     config = config_of(architecture, dead_after_tokens=256, resample_share=0.05)
     trainer = begin(config)
     trainer.weights.encoder_bias[:16] = -5.0  # half of them never fire
-    trainer.arithmetic.refresh()
     trainer.tokens_since_fired[:16] = 10**9
     outcomes = learn(trainer, 150)
     if architecture in HAS_AUXILIARY_LOSS:

@@ -53,14 +53,8 @@ class Float32:
         """Rounded copies of encoder and decoder, which the optimiser keeps up to date."""
         return None, None
 
-    def refresh(self) -> None:
-        """To be called after the weights were changed by anything but the optimiser."""
-
-    def refresh_bias(self) -> None:
-        """To be called after the optimiser's step."""
-
     def read(self, inputs: Tensor) -> Tensor:
-        """What the encoder reads: [T, W] -> [T, W or more]."""
+        """What the encoder reads: [T, W] -> [T, W or more]. A step begins with it."""
         return inputs
 
     def pre_activations(self, read: Tensor, out: Tensor | None = None) -> Tensor:
@@ -91,7 +85,7 @@ class Bfloat16(Float32):
         self._width = width
         self._rounded = weights._replace(encoder=self._encoder[:, :width], decoder=self._decoder)
         self._read = torch.empty(0, columns, dtype=torch.bfloat16)
-        self.refresh()
+        self._changes: tuple[int, ...] = ()
 
     @property
     def weights(self) -> Weights:
@@ -101,17 +95,19 @@ class Bfloat16(Float32):
     def copies(self) -> tuple[Tensor | None, Tensor | None]:
         return self._rounded.encoder, self._decoder
 
-    def refresh(self) -> None:
-        self._rounded.encoder.copy_(self._weights.encoder)
-        self._decoder.copy_(self._weights.decoder)
-        self.refresh_bias()
-
-    def refresh_bias(self) -> None:
+    def _follow_changes(self) -> None:
+        """Rounds the bias, and the matrices where anything but the optimiser, which rounds them too, changed them."""
+        changes = (self._weights.encoder._version, self._weights.decoder._version)
+        if changes != self._changes:
+            self._rounded.encoder.copy_(self._weights.encoder)
+            self._decoder.copy_(self._weights.decoder)
+            self._changes = changes
         bias = self._weights.encoder_bias
         self._encoder[:, self._width] = bias
         self._encoder[:, self._width + 1] = bias - self._encoder[:, self._width].float()
 
     def read(self, inputs: Tensor) -> Tensor:
+        self._follow_changes()
         if len(self._read) != len(inputs):
             self._read = torch.zeros(len(inputs), self._encoder.shape[1], dtype=torch.bfloat16)
             self._read[:, self._width : self._width + 2] = 1

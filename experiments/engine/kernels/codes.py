@@ -108,6 +108,7 @@ class SparseCode:
         """The sum of the values [E] of every feature: [N]; in a fixed order, so that it is always the same."""
         return self.sum_by_feature(values.new_ones(len(self), 1), values).squeeze(1)
 
+    @cached_property
     def firings(self) -> Tensor:
         """On how many tokens each feature fires: [N] int64."""
         counts = torch.zeros(self.n_features, dtype=torch.int64, device=self.features.device)
@@ -185,6 +186,7 @@ class DenseCode:
         """The sum of the values [T, N] over the tokens: [N]."""
         return _wide(values.sum(0))
 
+    @cached_property
     def firings(self) -> Tensor:
         """On how many tokens each feature fires: [N] int64."""
         return (self.activations > 0).sum(0)

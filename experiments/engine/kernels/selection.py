@@ -56,7 +56,7 @@ def keep_all_above_zero(pre: Tensor) -> Code:
     part = pre > 0
     share = DENSE_SHARE_OF_BFLOAT16 if pre.dtype == torch.bfloat16 else DENSE_SHARE
     if int(part.count_nonzero()) > share * pre.numel():
-        return DenseCode(pre * part, part)
+        return DenseCode(pre.relu(), part)
     return keep_above(pre, 0.0)
 
 
