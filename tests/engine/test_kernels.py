@@ -71,7 +71,7 @@ def test_sparse_and_dense_codes_agree(tokens: int, width: int, features: int, k:
     pulls, values = dense.pulls(decoder, rows), sparse.pulls(decoder, rows)
     torch.testing.assert_close(sparse.sum_by_feature(rows, values), dense.sum_by_feature(rows, pulls))
     torch.testing.assert_close(sparse.total_by_feature(values), dense.total_by_feature(pulls))
-    assert torch.equal(sparse.firings, dense.firings())
+    assert torch.equal(sparse.firings, dense.firings)
     spread = dense.taking_part(dense.spread(by_feature).expand(tokens, features))
     torch.testing.assert_close(as_dense(sparse, sparse.spread(by_feature)), spread)
     torch.testing.assert_close(as_dense(dense.firing()), dense.activations)
