@@ -7,38 +7,32 @@ al. 2023).
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 import torch
 from torch import Tensor
 
 from experiments.engine import kernels
-from experiments.engine.architectures import Architecture, Batch
+from experiments.engine.architectures import Batch
 from experiments.engine.kernels import SparseCode, Weights
 
 # A new feature's encoder has this share of the mean length of the others, so that it does not fire everywhere at once.
 ENCODER_SHARE = 0.2
 
 
-class AuxiliaryResult(NamedTuple):
-    """The gradients of the auxiliary loss, and e^ - e [T, W']."""
-
-    gradients: Weights
-    miss: Tensor
-
-
-def auxiliary_gradients(
-    architecture: Architecture, batch: Batch, code: SparseCode, residual: Tensor, weights: Weights, coefficient: Tensor
-) -> AuxiliaryResult:
-    """The gradients of coefficient * E|e - e^|^2, e the `residual` x - x^ [T, W'] as a constant.
+def add_auxiliary_gradients(
+    gradients: Weights, batch: Batch, code: SparseCode, residual: Tensor, weights: Weights, coefficient: Tensor
+) -> Tensor:
+    """Adds those of coefficient * E|e - e^|^2, e the `residual` x - x^ [T, W'] as a constant; returns e^ - e [T, W'].
 
     e^ = sum of the `code` of dead features without b_dec, which gets no gradient of its own (Gao et al. 2024,
     arXiv:2406.04093, appendix A.2; the caller has divided the coefficient [] by E|e - E e|^2). As sparse as the code.
     """
     factor, no_bias = 2 * coefficient / batch.tokens, torch.zeros_like(weights.decoder_bias)
     miss, pulls = code.fit(weights.decoder, no_bias, residual, factor)
-    return AuxiliaryResult(architecture.gradients(batch, code, pulls, miss * factor, weights), miss)
+    code.sum_by_feature(batch.read[:, : weights.encoder.shape[1]], pulls, onto=gradients.encoder)
+    code.sum_by_feature(miss, code.activations * factor, onto=gradients.decoder)
+    gradients.encoder_bias.add_(code.total_by_feature(pulls))
+    return miss
 
 
 def resample_(weights: Weights, dead: Tensor, miss: Tensor, random: np.random.Generator) -> None:

@@ -17,7 +17,7 @@ from torch import Tensor
 from experiments.engine import kernels
 from experiments.engine.architectures import Architecture, Batch, StepResult, architecture_of
 from experiments.engine.config import SaeConfig, TrainingConfig
-from experiments.engine.dead_features import auxiliary_gradients, resample_
+from experiments.engine.dead_features import add_auxiliary_gradients, resample_
 from experiments.engine.folding import folded
 from experiments.engine.input_statistics import InputStatistics, Scales
 from experiments.engine.kernels import Adam, Code, DenseCode, Weights
@@ -254,10 +254,8 @@ class Trainer:
         spread = self.processes.spread(result.miss, batch.tokens)
         per_spread = torch.where(spread > 0, 1 / spread, 0.0)  # nothing is left to explain where all misses are alike
         coefficient, weights = self._config.aux_k_coefficient * per_spread, self.arithmetic.weights
-        found = auxiliary_gradients(self.architecture, batch, code, -result.miss, weights, coefficient)
-        for name in ("encoder", "encoder_bias", "decoder"):
-            getattr(result.gradients, name).add_(getattr(found.gradients, name))
-        squares = found.miss.square().sum()
+        miss = add_auxiliary_gradients(result.gradients, batch, code, -result.miss, weights, coefficient)
+        squares = miss.square().sum()
         self.processes.sum_(squares)
         return squares / batch.tokens * per_spread
 

@@ -68,7 +68,7 @@ class SparseCode:
     def decode(self, decoder: Tensor) -> Tensor:
         """The sum of activation times decoder row [N, W] for every token: [T, W]."""
         if computes(self.activations, decoder):
-            return compiled_rows.weighted_sums(decoder, self.features, self.activations, self.starts)
+            return compiled_rows.weighted_sums(decoder, self.features, self.activations, self.starts, None)
         return functional.embedding_bag(
             self.features,
             decoder,
@@ -95,14 +95,16 @@ class SparseCode:
             return compiled_rows.fits(decoder, *entries, bias, targets, factor)
         return _fit(self, decoder, bias, targets, factor)
 
-    def sum_by_feature(self, rows: Tensor, values: Tensor) -> Tensor:
-        """The sum of value [E] times row [T, W] of its token for every feature: [N, W]."""
+    def sum_by_feature(self, rows: Tensor, values: Tensor, onto: Tensor | None = None) -> Tensor:
+        """The sum of value [E] times row [T, W] of its token for every feature: [N, W]; added to `onto`, in place,
+        where that is given."""
         order, tokens, starts = self._by_feature
         if computes(rows, values):
-            return compiled_rows.weighted_sums(rows, tokens, values[order], starts)
-        return functional.embedding_bag(
+            return compiled_rows.weighted_sums(rows, tokens, values[order], starts, onto)
+        sums = functional.embedding_bag(
             tokens, rows, starts, mode="sum", per_sample_weights=values[order].to(rows.dtype), include_last_offset=True
         )
+        return sums if onto is None else onto.add_(sums)
 
     def total_by_feature(self, values: Tensor) -> Tensor:
         """The sum of the values [E] of every feature: [N]; in a fixed order, so that it is always the same."""

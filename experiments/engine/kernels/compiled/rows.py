@@ -63,7 +63,6 @@ def _weighted_sums(
     first: int, last: int, sums: Array, rows: Array, indices: Array, values: Array, starts: Array
 ) -> None:
     for number in range(first, last):
-        sums[number] = 0
         _add_rows(sums[number], rows, indices, values, starts[number], starts[number + 1])
 
 
@@ -112,10 +111,13 @@ def _group(features: Array, order: Array, starts: Array) -> None:
         places[features[entry]] = place + 1
 
 
-def weighted_sums(rows: Tensor, indices: Tensor, values: Tensor, starts: Tensor) -> Tensor:
-    """The sums of value times row [., width] over the entries of each stretch of `starts` [n + 1]: [n, width]."""
+def weighted_sums(rows: Tensor, indices: Tensor, values: Tensor, starts: Tensor, onto: Tensor | None) -> Tensor:
+    """The sums of value times row [., width] over the entries of each stretch of `starts` [n + 1]: [n, width].
+
+    They are added to `onto`, in place, where that is given.
+    """
     count, width = len(starts) - 1, rows.shape[1]
-    sums = torch.empty(count, width)
+    sums = torch.zeros(count, width) if onto is None else onto
     work = width * len(indices) // max(1, count)
     entries = [array_of(tensor) for tensor in (indices, values, starts)]
     shared_out(_weighted_sums, count, work, array_of(sums), rows_of(rows), *entries)
@@ -152,7 +154,7 @@ def fits(
 def weighted_total(rows: Tensor, values: Tensor) -> Tensor:
     """The sum of value [n] times row [n, width]: [width]."""
     starts = torch.arange(0, len(values) + TOTAL_ROWS, TOTAL_ROWS).clamp_(max=len(values))
-    return weighted_sums(rows, torch.arange(len(values)), values, starts).sum(0)
+    return weighted_sums(rows, torch.arange(len(values)), values, starts, None).sum(0)
 
 
 def grouped(features: Tensor, n_features: int) -> tuple[Tensor, Tensor]:
