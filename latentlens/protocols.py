@@ -14,10 +14,14 @@ from django.core.asgi import get_asgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "latentlens.settings")
 _pages = get_asgi_application()
+_FORM_BYTES = 2**20  # of an upload beside its file: other fields, a config
 
-# Views and consumers import models, so this import waits for the line above.
+# Views and consumers import models, so these imports wait for the line above.
+from experiments.services.uploads import LARGEST_UPLOAD_BYTES  # noqa: E402
+from latentlens.lib.body_limit import BodyLimit  # noqa: E402
 from latentlens.urls import websocket_urlpatterns  # noqa: E402
 
 _sockets = AuthMiddlewareStack(URLRouter(websocket_urlpatterns))
 
-application = ProtocolTypeRouter({"http": _pages, "websocket": AllowedHostsOriginValidator(_sockets)})
+_bounded_pages = BodyLimit(_pages, LARGEST_UPLOAD_BYTES + _FORM_BYTES)
+application = ProtocolTypeRouter({"http": _bounded_pages, "websocket": AllowedHostsOriginValidator(_sockets)})
