@@ -4,7 +4,7 @@
     python -m benchmarks.synthetic_index --features 4096 --tokens 200000      # a small one
 
 Token frequencies fall as in text (Zipf), densities of features are spread over orders of magnitude (log-normal), and
-half of a feature's firings are on a token of its own, so that every question has an answer that looks like a real one.
+half of the firings of all but the most frequent features are on a token of their own, so that answers look real.
 Nothing but one range of features is in memory at a time, beside the text.
 """
 
@@ -109,7 +109,7 @@ def _ranges(
         features = np.repeat(np.arange(first, stop), wanted[first:stop])
         own = 1 + features * 7_919 % (size.vocabulary - 1)
         chance, on_own = random.random(len(features)), random.random(len(features)) < 0.5
-        on_own &= starts[own + 1] > starts[own]
+        on_own &= starts[own + 1] - starts[own] > np.repeat(wanted[first:stop], wanted[first:stop])
         rows = (starts[own] + chance * (starts[own + 1] - starts[own])).astype(np.int64)
         positions = np.where(
             on_own, by_token[np.minimum(rows, len(by_token) - 1)], places[(chance * len(places)).astype(np.int64)]

@@ -3,6 +3,7 @@
 A near miss is a token that the SAE read, on which the feature has activation 0, and whose id is among the tokens on
 which the feature fires most often. Those that also have the same token before them as one of its firings come first:
 they differ from it only further away. Otherwise the choice is random from a seed, with one near miss per document.
+Where there are more than MOST_COMPARED such tokens, every n-th of them is looked at, from a seeded one on.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from features.activation_index.passages import Context, ExampleToken, around, to
 from features.activation_index.text import Positions, Text, text_of
 
 TOKENS_COMPARED = 10
+MOST_COMPARED = 100_000
 # Candidates that are looked at, for each near miss wanted: enough to find other documents.
 CANDIDATES = 64
 
@@ -39,6 +41,8 @@ def near_misses(files: IndexFiles, firings: Firings, count: int, seed: int, cont
     """Up to `count` near misses; none for a feature that never fires, or always on its tokens."""
     text, random = text_of(files), np.random.default_rng(seed)
     candidates = _silent_on(text, firings)
+    step = -(-len(candidates) // MOST_COMPARED) or 1
+    candidates = candidates[int(random.integers(step)) :: step]
     alike = _has_previous_of_firing(text, firings, candidates)
     chosen: list[int] = []
     for group in (candidates[alike], candidates[~alike]):
