@@ -14,6 +14,7 @@ from experiments.models import Experiment
 from features.models import LabelImport, MachineLabelling
 from features.services import label_files, machine_labels
 from features.services.gallery import GalleryFilter
+from features.services.label_transfer import start_transfer
 from latentlens.lib.api_responses import REFUSALS, ProblemBody
 from latentlens.lib.downloads import download
 from latentlens.lib.problems import NotFound
@@ -69,6 +70,11 @@ class MachineLabellingOut(Schema):
         return row.experiment_id
 
 
+class TransferIn(Schema):
+    source: int = Field(description="The experiment that the labels come from.")
+    least_match: float = Field(0.7, ge=0.1, le=1, description="The least cosine of decoder rows.")
+
+
 class ApplyIn(Schema):
     take_conflicting: bool = Field(False, description="Labels that changed here too are replaced by the file's.")
 
@@ -115,6 +121,14 @@ def start_machine_labelling(request: HttpRequest, experiment: int) -> Status[Mac
     """Lets a worker explain, test and label the features of an experiment, without a key."""
     user = request.user if isinstance(request.user, User) else None
     return Status(202, machine_labels.start_labelling(_experiment(experiment), machine_labels.METHOD, user))
+
+
+@router.post("/transfer", response={202: MachineLabellingOut, **REFUSALS}, operation_id="transfer_labels")
+def transfer_labels(request: HttpRequest, experiment: int, content: TransferIn) -> Status[MachineLabelling]:
+    """Takes over the current labels of another experiment, where features match, to be reviewed."""
+    user = request.user if isinstance(request.user, User) else None
+    source = _experiment(content.source)
+    return Status(202, start_transfer(_experiment(experiment), source, user, content.least_match))
 
 
 @router.get(

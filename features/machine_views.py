@@ -11,8 +11,10 @@ from django.views.decorators.http import require_http_methods, require_POST
 from experiments.models import Experiment
 from features.models import MachineLabelling
 from features.services import machine_labels
+from features.services.label_transfer import start_transfer, transfer_sources
 from features.views import HtmxRequest
-from latentlens.lib.problems import Conflict
+from latentlens.lib.numbers import parse_integer, parse_number
+from latentlens.lib.problems import Problem
 
 PASSES_SHOWN = 5
 INDICES_SHOWN = 40
@@ -26,16 +28,16 @@ def machine_labelling(request: HtmxRequest, experiment_id: int) -> HttpResponse:
         return render(request, "features/unfinished.html", {"nav": "features", "experiment": experiment})
     if request.method == "POST":
         try:
-            user = request.user if isinstance(request.user, User) else None
-            machine_labels.start_labelling(experiment, machine_labels.METHOD, user)
-        except Conflict as problem:
+            _start(request, experiment)
+        except Problem as problem:
             messages.error(request, problem.message)
         return redirect("features:machine-labels", experiment.pk)
-    passes = list(experiment.machine_labellings.select_related("user")[:PASSES_SHOWN])
+    passes = list(experiment.machine_labellings.select_related("user", "source")[:PASSES_SHOWN])
     context = {
         "nav": "features",
         "experiment": experiment,
         "passes": passes,
+        "sources": transfer_sources(experiment),
         "is_live": any(row.is_live for row in passes),
         "failures": [(reason, len(indices), indices[:INDICES_SHOWN]) for reason, indices in passes[0].failures.items()]
         if passes
@@ -44,6 +46,16 @@ def machine_labelling(request: HtmxRequest, experiment_id: int) -> HttpResponse:
     is_part = request.htmx and not request.htmx.history_restore_request
     template = "features/_machine_labels.html" if is_part else "features/machine_labels.html"
     return render(request, template, context)
+
+
+def _start(request: HtmxRequest, experiment: Experiment) -> None:
+    user = request.user if isinstance(request.user, User) else None
+    if request.POST.get("method") != machine_labels.TRANSFER:
+        machine_labels.start_labelling(experiment, machine_labels.METHOD, user)
+        return
+    number = parse_integer(request.POST.get("source"), field="source", minimum=1, maximum=2**31)
+    least = parse_number(request.POST.get("least_match", "0.7"), field="least_match", minimum=0.1, maximum=1.0)
+    start_transfer(experiment, Experiment.objects.filter(pk=number).first(), user, least)
 
 
 @require_POST

@@ -228,6 +228,10 @@ class MachineLabelling(models.Model):
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
     )
     method = models.CharField(max_length=64)
+    source = models.ForeignKey(
+        Experiment, null=True, blank=True, on_delete=models.SET_NULL, related_name="+", help_text="Labels come from it."
+    )
+    least_match = models.FloatField(default=0.7, help_text="The least cosine of decoder rows for a transfer.")
     status = models.CharField(max_length=9, choices=Status.choices, default=Status.QUEUED)
     features = models.PositiveIntegerField(default=0, help_text="Live features of the catalogue.")
     done = models.PositiveIntegerField(default=0, help_text="How many of them have been looked at.")

@@ -1,9 +1,10 @@
-"""What the worker of the queue `features` does: files of labels, and machine labels. Needs no torch."""
+"""What workers do with labels: files of them, machine labels, transfers (which alone need torch)."""
 
 from __future__ import annotations
 
 from features.models import LabelImport, MachineLabelling
 from features.services.label_files import apply_import, check_import
+from features.services.label_transfer import transfer_features
 from features.services.machine_labels import label_features
 
 Status = LabelImport.Status
@@ -28,3 +29,10 @@ def label(labelling_id: int) -> None:
     row = MachineLabelling.objects.select_related("user").filter(pk=labelling_id).first()
     if row is not None and row.is_live:
         label_features(row)
+
+
+def transfer(labelling_id: int) -> None:
+    """Takes labels over from another experiment; needs torch, for the decoders of both."""
+    row = MachineLabelling.objects.select_related("user", "source").filter(pk=labelling_id).first()
+    if row is not None and row.is_live:
+        transfer_features(row)

@@ -22,3 +22,10 @@ def label_by_machine(labelling_id: int) -> None:
     from features.runner import label
 
     label(labelling_id)
+
+
+@shared_task(name="features.transfer_labels")
+def transfer_labels(labelling_id: int) -> None:
+    from features.runner import transfer
+
+    transfer(labelling_id)

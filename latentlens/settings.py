@@ -176,6 +176,7 @@ CELERY_TASK_ROUTES = {
     "experiments.describe_model": {"queue": "lens"},
     "experiments.preview_tokens": {"queue": "lens"},
     "experiments.*": {"queue": "experiments"},
+    "features.transfer_labels": {"queue": "lens"},
     "features.*": {"queue": "features"},
     "lens.*": {"queue": "lens"},
 }

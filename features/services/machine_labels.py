@@ -17,7 +17,7 @@ from features.activation_index import ActivationIndex, IndexUnavailable
 from features.models import DetectionTest, Feature, Label, MachineLabelling
 from features.services.labels import Author, LabelDraft, edit_label
 from features.services.labels.bulk import NewLabel, add_labels
-from features.tasks import label_by_machine
+from features.tasks import label_by_machine, transfer_labels
 from latentlens.lib.problems import Conflict
 
 if TYPE_CHECKING:
@@ -26,24 +26,31 @@ if TYPE_CHECKING:
 FEATURES_AT_ONCE = 256
 CONVINCING = 0.8
 METHOD = "token statistics"
+TRANSFER = "transfer"
 Status = MachineLabelling.Status
 
 
 def start_labelling(experiment: Experiment, method: str, user: User | None) -> MachineLabelling:
     """Lets a worker label the features of an experiment. Raises `Conflict`."""
-    if not experiment.has_features:
-        raise Conflict("This experiment has no features yet: label them when it has finished.")
-    if experiment.machine_labellings.filter(status__in=(Status.QUEUED, Status.RUNNING)).exists():
-        raise Conflict("A machine is labelling this experiment already: wait for it, or cancel it.")
+    refuse_if_busy(experiment)
     count = Feature.objects.filter(experiment=experiment, firings__gt=0).count()
     row = MachineLabelling.objects.create(experiment=experiment, user=user, method=method, features=count)
     send(row)
     return row
 
 
+def refuse_if_busy(experiment: Experiment) -> None:
+    """Raises `Conflict` for an experiment without features, or with a machine at work."""
+    if not experiment.has_features:
+        raise Conflict("This experiment has no features yet: label them when it has finished.")
+    if experiment.machine_labellings.filter(status__in=(Status.QUEUED, Status.RUNNING)).exists():
+        raise Conflict("A machine is labelling this experiment already: wait for it, or cancel it.")
+
+
 def send(row: MachineLabelling) -> None:
     """Tells a worker; also to go on with one that was cut off."""
-    transaction.on_commit(lambda: label_by_machine.apply_async((row.pk,), retry=False), robust=True)
+    task = transfer_labels if row.method == TRANSFER else label_by_machine
+    transaction.on_commit(lambda: task.apply_async((row.pk,), retry=False), robust=True)
 
 
 def cancel_labelling(row: MachineLabelling) -> None:
@@ -66,12 +73,13 @@ def label_features(row: MachineLabelling) -> None:
             if not _write(row, chunk):
                 return
     except IndexUnavailable as problem:
-        _end(row, Status.FAILED, str(problem))
+        end(row, Status.FAILED, str(problem))
         return
-    _end(row, Status.FINISHED)
+    end(row, Status.FINISHED)
 
 
-def _end(row: MachineLabelling, status: str, error: str = "") -> None:
+def end(row: MachineLabelling, status: str, error: str = "") -> None:
+    """A pass that is running has come to an end; one that was cancelled meanwhile stays so."""
     running = MachineLabelling.objects.filter(pk=row.pk, status=Status.RUNNING)
     running.update(status=status, error=error, finished_at=timezone.now())
 
