@@ -29,6 +29,9 @@ def pages(workbench: Workbench, finished: dict[str, Any]) -> dict[str, str]:
         "metric": "/metrics/explained_variance/",
         "gallery": f"/experiments/{experiment}/features/",
         "feature": f"/experiments/{experiment}/features/{feature['index']}/",
+        "search": f"/experiments/{experiment}/search/",
+        "matches": f"/experiments/{experiment}/search/?query=fires({feature['index']})",
+        "query error": f'/experiments/{experiment}/search/?query=fires({feature["index"]}) and (token ~ "a"',
         "lens": "/lens/",
         "analysis": analysis["url"],
         "analysis by feature": f"{analysis['url']}?token=2&feature={feature['index']}",
@@ -44,6 +47,9 @@ PAGES = [
     "metric",
     "gallery",
     "feature",
+    "search",
+    "matches",
+    "query error",
     "lens",
     "analysis",
     "analysis by feature",
@@ -73,3 +79,15 @@ def test_the_api_can_be_tried_without_leaving_the_machine(visitor: Visitor) -> N
     visit.page.goto("/docs/")
     visit.page.get_by_text("/api/activations/analyze").first.wait_for()
     assert [address for address in foreign if not address.startswith("data:")] == []
+
+
+def test_a_search_is_its_address_and_goes_on_below(visitor: Visitor, pages: dict[str, str]) -> None:
+    visit = visitor.open()
+    visit.page.goto(pages["search"])
+    visit.page.get_by_label("Query").fill('token ~ "a" or token ~ "e"')
+    visit.page.keyboard.press("Enter")
+    visit.page.locator(".example").first.wait_for()
+    assert "query=token" in visit.page.url
+    shown = visit.page.locator(".example").count()
+    visit.page.get_by_role("link", name="More matches").click()
+    visit.page.locator(".example").nth(shown).wait_for()
