@@ -8,20 +8,25 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.inputs import INPUTS, TEXT
-from benchmarks.ours.running import as_in_a_worker
+from benchmarks.ours.running import as_in_a_worker, finished
 from benchmarks.peers.serving import Side, serve
 from benchmarks.spec import Spec
 from experiments.engine.config import CorpusConfig, ExperimentConfig, ModelConfig, SaeConfig, TrainingConfig
+from experiments.engine.corpus import prepare_windows
 from experiments.engine.job import Job, ResumePoint
 from experiments.engine.pipeline import never
 from experiments.engine.records import MemberFailed, ModelLoaded
 from experiments.engine.sweep import Member, SideBySide
+from experiments.engine.text_tokenizer import load_tokenizer
 
 SEGMENT_STEPS = 4
 
 
 class Sweep(Side):
-    """Members that differ in their seed; the seed of the order is common. Timed from the model in memory on."""
+    """Members that differ in their seed; the seed of the order is common.
+
+    Timed from the model in memory on; the text is tokenized before, or the first to read it would pay for all.
+    """
 
     def __init__(self, spec: Spec) -> None:
         as_in_a_worker(spec.threads)
@@ -33,6 +38,7 @@ class Sweep(Side):
                 Member(self._job(Path(folder) / str(number), number, steps), ResumePoint("capture"), never)
                 for number in range(self._members)
             ]
+            _tokenize(members[0].job)
             started = time.perf_counter()
             for _, record in SideBySide(members).run():
                 if isinstance(record, MemberFailed):
@@ -58,6 +64,12 @@ class Sweep(Side):
             stream_seed=0,
         )
         return Job(config, folder, spec.model, TEXT, INPUTS / "cache", "cpu", spec.threads)
+
+
+def _tokenize(job: Job) -> None:
+    """Leaves the windows of `job` in the cache, where they are found from the second time on."""
+    tokenizer = load_tokenizer(Path(job.model_path), job.config.model.name, "causal")
+    finished(prepare_windows(job.config, tokenizer, job.corpus_path, job.cache_folder))
 
 
 if __name__ == "__main__":
