@@ -62,7 +62,7 @@ def test_labels_follow_their_features_with_a_score_to_be_reviewed(experiment: Ex
     assert (row.status, row.done, row.labelled) == ("finished", 2, 1)
     new = Label.objects.get(feature__experiment=twin)
     assert (new.feature.index, new.text, new.confidence, new.method, new.review) == (
-        3,
+        9,
         "noon",
         0.5,
         "transfer",
