@@ -70,7 +70,7 @@ def _note(rule: Rule) -> str:
     return (
         f"Found by counting ({rule.family.name}, {len(rule.keys)} in the set), on the documents with even numbers: it "
         f"fires on {rule.precision:.0%} of the tokens that the label means, and they are {rule.recall:.0%} of its "
-        "firings. Tested on the documents with odd numbers."
+        f"firings. Tested on the documents with odd numbers.\nThe whole set: {rule.whole_text}."
     )
 
 

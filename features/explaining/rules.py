@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from features.explaining.families import Family, Keys
+from features.explaining.families import NAMED, Family, Keys
 from features.explaining.harvest_view import Flags
 
 # A rule is judged by windows of about this many tokens, as people are in a detection test.
 WINDOW = 16
 FEWEST_FIRINGS = 8
-# What one more member of a set costs: a label that lists forty tokens is hard to believe.
-_COST_PER_MEMBER = 0.002
+# What one more member of a set costs: a label that lists dozens of tokens is hard to believe.
+_COST_PER_MEMBER = 0.01
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,13 @@ class Rule:
 
     @property
     def text(self) -> str:
-        return self.family.describe(self.family.view, self.keys)
+        """The rule in words, with the first members of its set."""
+        return self.family.describe(self.family.view, self.keys, NAMED)
+
+    @property
+    def whole_text(self) -> str:
+        """The rule in words, with all members."""
+        return self.family.describe(self.family.view, self.keys, len(self.keys))
 
     def matches(self, positions: Keys) -> Flags:
         """Whether it expects the feature to fire on each position: [positions] booleans."""
