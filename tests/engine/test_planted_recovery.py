@@ -75,7 +75,7 @@ def test_a_planted_dictionary_is_recovered(architecture: str) -> None:
     found = matches(directions, sae.weights.decoder, least=0.0)
     code = sae.encode(tokens)
     assert sum(cosine for _, _, cosine in found) / DIRECTIONS > 0.9
-    assert float((code.firings() == 0).double().mean()) < (0.08 if architecture in HOLDS_K else 0.15)
+    assert float((code.firings == 0).double().mean()) < (0.08 if architecture in HOLDS_K else 0.15)
     if architecture in HOLDS_K:
         assert len(code.features) / len(tokens) == pytest.approx(ACTIVE, rel=0.02)
 
