@@ -30,7 +30,9 @@ MAXIMUM_RANK = 2**31 - 1
 def list_features(request: HttpRequest, query: Query[schemas.FeatureQuery]) -> Any:
     """The features of a finished experiment, filtered and ordered; `next` is the cursor of the following page."""
     _require_features(query.experiment)
-    wanted = GalleryFilter(query.min_density, query.max_density, query.token, query.labelled, query.concept)
+    wanted = GalleryFilter(
+        query.min_density, query.max_density, query.token, query.labelled, query.concept, query.within
+    )
     features = features_of(query.experiment, wanted)
     return page_of(features, ORDERINGS[query.ordering], limit=query.limit, cursor=query.cursor)
 

@@ -32,6 +32,7 @@ class ExportQuery(Schema):
     token: str | None = None
     labelled: bool | None = None
     concept: str | None = None
+    within: str | None = Field(None, description="A selection on the map.")
 
 
 class LabelImportOut(Schema):
@@ -83,7 +84,9 @@ class ApplyIn(Schema):
 def export_labels(request: HttpRequest, query: Query[ExportQuery]) -> Any:
     """A file of labels, or of features with their labels, filtered as lists are."""
     _experiment(query.experiment)
-    wanted = GalleryFilter(query.min_density, query.max_density, query.token, query.labelled, query.concept)
+    wanted = GalleryFilter(
+        query.min_density, query.max_density, query.token, query.labelled, query.concept, query.within
+    )
     made = label_files.export(query.experiment, wanted, query.contents, label_files.format_named(query.format))
     return download(request, made.file, made.filename, made.media_type)
 

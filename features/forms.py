@@ -58,6 +58,7 @@ class GalleryForm(forms.Form):
         empty_value=None,
     )
     concept = forms.ChoiceField(required=False, label="Planted concept")
+    within = forms.CharField(required=False, label="Selection on the map", widget=forms.HiddenInput)
     ordering = forms.ChoiceField(
         required=False, label="First", choices=[(name, _ORDERING_NAMES[name]) for name in ORDERINGS]
     )
@@ -80,6 +81,7 @@ class GalleryForm(forms.Form):
                 token=cleaned.get("token") or None,
                 labelled=cleaned.get("labelled"),
                 concept=cleaned.get("concept") or None,
+                within=cleaned.get("within") or None,
             )
         except Refused as refusal:
             _show_refusal(self, refusal)

@@ -252,3 +252,44 @@ class MachineLabelling(models.Model):
     @property
     def is_live(self) -> bool:
         return self.status in (self.Status.QUEUED, self.Status.RUNNING)
+
+
+class FeatureMap(models.Model):
+    """The map of an experiment's features by one method: asked for, made by a worker, stored beside the weights."""
+
+    class Method(models.TextChoices):
+        PCA = "pca", "PCA"
+        UMAP = "umap", "UMAP"
+        TSNE = "tsne", "t-SNE"
+
+    class Status(models.TextChoices):
+        QUEUED = "queued", "queued"
+        RUNNING = "running", "running"
+        FINISHED = "finished", "finished"
+        FAILED = "failed", "failed"
+
+    experiment = models.ForeignKey(Experiment, on_delete=models.CASCADE, related_name="feature_maps")
+    method = models.CharField(max_length=8, choices=Method.choices, default=Method.PCA)
+    status = models.CharField(max_length=8, choices=Status.choices, default=Status.QUEUED)
+    stage = models.CharField(max_length=64, blank=True)
+    done = models.PositiveIntegerField(default=0)
+    total = models.PositiveIntegerField(default=0)
+    variance_shares = models.JSONField(null=True, blank=True, help_text="PCA: the variance along x and along y.")
+    error = models.TextField(blank=True)
+    created_at = models.DateTimeField(default=timezone.now)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["experiment", "method"]
+        constraints = [models.UniqueConstraint(fields=["experiment", "method"], name="one_map_per_method")]
+
+    def __str__(self) -> str:
+        return f"{self.get_method_display()} of experiment {self.experiment_id}"
+
+    @property
+    def is_live(self) -> bool:
+        return self.status in (self.Status.QUEUED, self.Status.RUNNING)
+
+    @property
+    def is_finished(self) -> bool:
+        return self.status == self.Status.FINISHED

@@ -1,8 +1,9 @@
-"""What workers do with labels: files of them, machine labels, transfers (which alone need torch)."""
+"""What workers do with labels (files of them, machine labels, transfers, which alone need torch) and maps."""
 
 from __future__ import annotations
 
-from features.models import LabelImport, MachineLabelling
+from features.models import FeatureMap, LabelImport, MachineLabelling
+from features.services.feature_map.making import make
 from features.services.label_files import apply_import, check_import
 from features.services.label_transfer import transfer_features
 from features.services.machine_labels import label_features
@@ -36,3 +37,10 @@ def transfer(labelling_id: int) -> None:
     row = MachineLabelling.objects.select_related("user", "source").filter(pk=labelling_id).first()
     if row is not None and row.is_live:
         transfer_features(row)
+
+
+def place_features(map_id: int) -> None:
+    """Makes a map. One that is gone or has ended is left alone."""
+    row = FeatureMap.objects.filter(pk=map_id).first()
+    if row is not None and row.is_live:
+        make(row)

@@ -26,6 +26,7 @@ class FeatureQuery(PageQuery):
     token: str | None = Field(None, description="One of the feature's top tokens; case and blanks around do not count.")
     labelled: bool | None = None
     concept: str | None = Field(None, description="The planted concept that it finds (built-in corpus).")
+    within: str | None = Field(None, description="A selection on the map: see `docs/map.md`.")
     ordering: OrderingName = "-density"
 
 

@@ -29,3 +29,10 @@ def transfer_labels(labelling_id: int) -> None:
     from features.runner import transfer
 
     transfer(labelling_id)
+
+
+@shared_task(name="features.make_feature_map")
+def make_feature_map(map_id: int) -> None:
+    from features.runner import place_features
+
+    place_features(map_id)

@@ -21,7 +21,7 @@ from features.services.evidence import Evidence, concept_titles, evidence_of
 from features.services.gallery import ORDERINGS, features_of
 from latentlens.lib.numbers import parse_integer
 from latentlens.lib.paging import Page, page_of
-from latentlens.lib.problems import NotFound, Refused
+from latentlens.lib.problems import Conflict, NotFound, Refused
 
 CARDS = 24
 EXAMPLES = 10
@@ -68,12 +68,12 @@ def _cards(request: HttpRequest, experiment: Experiment, form: GalleryForm) -> d
     """One page of cards, and on a first page also how many features pass the filter."""
     if not form.is_valid():
         return {"page": Page[Feature]([], None)}
-    features = features_of(experiment.pk, form.cleaned_data["filter"])
     cursor = request.GET.get("cursor")
     try:
+        features = features_of(experiment.pk, form.cleaned_data["filter"])
         page = page_of(features, ORDERINGS[form.cleaned_data["ordering"]], limit=CARDS, cursor=cursor)
-    except Refused as refusal:
-        form.add_error(None, refusal.message)
+    except (Refused, Conflict) as problem:
+        form.add_error(None, problem.message)
         return {"page": Page[Feature]([], None)}
     state = request.GET.copy()
     state.pop("cursor", None)

@@ -76,6 +76,10 @@ class ExperimentFolder:
     def vocabulary(self) -> Path:
         return self.index / "vocabulary.json"
 
+    def feature_map(self, method: str) -> Path:
+        """Where the features lie on the map of a method: x and y of each, little-endian uint16."""
+        return self.path / "map" / f"{method}.u16"
+
     def checkpoint(self, name: str) -> Path:
         return self.checkpoints / name
 

@@ -13,6 +13,7 @@ from django.db.models import Exists, OuterRef, Prefetch, Q, QuerySet
 
 from features.models import Feature, Label
 from features.readable_text import SEPARATOR, search_form
+from features.services.feature_map import Selection, within
 from latentlens.lib.paging import Ordering
 from latentlens.lib.problems import refused_field
 from latentlens.lib.text import clean_text
@@ -39,9 +40,10 @@ _FILTERS: dict[str, Callable[[Any], Q]] = {
 
 @dataclass(frozen=True)
 class GalleryFilter:
-    """Which features are wanted; None is "whatever". Raises `Refused` when the density range or the token is unusable.
+    """Which features are wanted; None is "whatever". Raises `Refused` when one of them is unusable.
 
-    `token` is one of the feature's top tokens, however it is written (blanks around it and case do not count).
+    `token` is one of the feature's top tokens, however it is written (blanks around it and case do not count);
+    `within` a selection on the map.
     """
 
     min_density: float | None = None
@@ -49,12 +51,15 @@ class GalleryFilter:
     token: str | None = None
     labelled: bool | None = None
     concept: str | None = None
+    within: str | None = None
 
     def __post_init__(self) -> None:
         if self.token is not None:
             clean_text(self.token, field="token", maximum=200)
         if self.concept is not None:
             clean_text(self.concept, field="concept", maximum=64)
+        if self.within is not None:
+            Selection.parse(self.within)
         if self.min_density is not None and self.max_density is not None and self.min_density > self.max_density:
             raise refused_field("max_density", "The upper density is below the lower one: swap them.")
 
@@ -62,13 +67,16 @@ class GalleryFilter:
 def features_of(experiment_id: int, wanted: GalleryFilter) -> QuerySet[Feature]:
     """The features of an experiment that pass the filter, each with `current_labels` (one or none) and its tags.
 
-    Three queries whatever the number of features. The evidence of the feature page is not loaded.
+    Three queries whatever the number of features. The evidence of the feature page is not loaded. Raises `Conflict`
+    when a selection is on a map that has not been made.
     """
     conditions = Q(experiment=experiment_id)
     for field in fields(wanted):
         value = getattr(wanted, field.name)
-        if value is not None:
+        if value is not None and field.name in _FILTERS:
             conditions &= _FILTERS[field.name](value)
+    if wanted.within is not None:
+        conditions &= within(experiment_id, wanted.within)
     return Feature.objects.filter(conditions).defer("summary").prefetch_related(current_labels())
 
 
