@@ -9,21 +9,17 @@ from django.http import HttpRequest
 from ninja import Query, Router, Status
 
 from experiments.models import Experiment
-from experiments.services.folders import experiment_folder
 from features import schemas
-from features.activation_index import ActivationIndex, IndexUnavailable
 from features.models import Label
 from features.services import labels as label_service
 from features.services.evidence import find_feature
 from features.services.gallery import ORDERINGS, GalleryFilter, current_labels, features_of
 from features.services.labels import Author
 from latentlens.lib.api_responses import REFUSALS
-from latentlens.lib.numbers import parse_integer
 from latentlens.lib.paging import page_of
 from latentlens.lib.problems import Conflict, NotFound
 
 router = Router(tags=["features"])
-MAXIMUM_RANK = 2**31 - 1
 
 
 @router.get("", response={200: schemas.FeatureList, **REFUSALS}, operation_id="list_features")
@@ -43,19 +39,6 @@ def get_feature(request: HttpRequest, feature_id: int) -> Any:
     feature = find_feature(pk=feature_id)
     prefetch_related_objects([feature], current_labels())
     return feature
-
-
-@router.get("/{feature_id}/examples", response={200: schemas.ExampleList, **REFUSALS}, operation_id="list_examples")
-def list_examples(request: HttpRequest, feature_id: int, query: Query[schemas.ExampleQuery]) -> Any:
-    """Where it fires, strongest first, each with the tokens around it and the activation on each of them."""
-    feature = find_feature(pk=feature_id)
-    rank = parse_integer(query.cursor or 1, field="cursor", minimum=1, maximum=MAXIMUM_RANK)
-    index = ActivationIndex(experiment_folder(feature.experiment_id))
-    try:
-        page = index.examples(feature.index, rank=rank, count=query.limit, one_per_document=query.show == "documents")
-    except IndexUnavailable as problem:
-        raise Conflict(str(problem)) from None
-    return {"items": page.items, "next": page.next_rank and str(page.next_rank), "total": page.total}
 
 
 @router.get("/{feature_id}/labels", response={200: schemas.LabelList, **REFUSALS}, operation_id="list_labels")

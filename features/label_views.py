@@ -12,12 +12,13 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from features.activation_index import IndexUnavailable
+from features.feature_views import RefusedForms, evidence_or_404, feature_page, label_forms
 from features.forms import LabelForm
 from features.models import Feature, Label
 from features.services import labels as label_service
 from features.services.detection_tests import blind_windows, record_test
 from features.services.labels import Author, StaleLabel
-from features.views import HtmxRequest, RefusedForms, evidence_or_404, feature_page, label_forms
+from features.views import HtmxRequest
 from latentlens.lib.numbers import parse_integer
 from latentlens.lib.problems import NotFound, Problem
 

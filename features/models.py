@@ -180,6 +180,14 @@ class DetectionTest(Authored):
     def __str__(self) -> str:
         return f"{self.balanced_accuracy:.2f} ({self.low:.2f} to {self.high:.2f})"
 
+    @property
+    def firing_windows(self) -> int:
+        return self.true_positives + self.false_negatives
+
+    @property
+    def silent_windows(self) -> int:
+        return self.true_negatives + self.false_positives
+
 
 class LabelImport(models.Model):
     """A file of labels on its way in: checked first, then written, in pieces that can be resumed."""

@@ -30,11 +30,6 @@ class FeatureQuery(PageQuery):
     ordering: OrderingName = "-density"
 
 
-class ExampleQuery(PageQuery):
-    limit: int = Field(10, ge=1, le=100)
-    show: Literal["documents", "firings"] = Field("documents", description="One example per document, or every firing.")
-
-
 class LabelIn(Schema):
     text: str
     note: str = ""
@@ -199,18 +194,3 @@ class ExampleToken(Schema):
     text: str
     activation: float
     position: int
-
-
-class ExampleOut(Schema):
-    rank: int
-    activation: float
-    position: int = Field(description="Where in the harvested text its strongest token stands.")
-    document: int
-    kind: str | None
-    tokens: list[ExampleToken]
-
-
-class ExampleList(Schema):
-    items: list[ExampleOut]
-    next: str | None
-    total: int = Field(description="Documents in which it fires, or firings.")

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from features import desk_views, file_views, label_views, machine_views, search_views, views
+from features import desk_views, feature_views, file_views, label_views, machine_views, search_views, views
 
 app_name = "features"
 _feature = "experiments/<int:experiment_id>/features/<int:index>/"
@@ -27,8 +27,12 @@ urlpatterns = [
     path(f"{_files}imports/<int:import_id>/discard/", file_views.discard_import, name="discard-import"),
     path("experiments/<int:experiment_id>/search/", search_views.search, name="search"),
     path("experiments/<int:experiment_id>/search/export/", search_views.export, name="search-export"),
-    path(_feature, views.detail, name="detail"),
-    path(f"{_feature}examples/", views.examples, name="examples"),
+    path(_feature, feature_views.detail, name="detail"),
+    path(f"{_feature}examples/", feature_views.examples, name="examples"),
+    path(f"{_feature}strata/", feature_views.strata, name="strata"),
+    path(f"{_feature}near-misses/", feature_views.near_misses, name="near-misses"),
+    path(f"{_feature}co-firing/", feature_views.co_firing, name="co-firing"),
+    path(f"{_feature}document/", feature_views.document, name="document"),
     path(f"{_feature}labels/", label_views.add_label, name="add-label"),
     path(f"{_label}edit/", label_views.edit_label, name="edit-label"),
     path(f"{_label}withdraw/", label_views.withdraw_label, name="withdraw-label"),

@@ -15,6 +15,7 @@ from experiments.import_api import exports_router
 from experiments.import_api import router as imports_router
 from experiments.sweep_api import router as sweeps_router
 from features.api import router as features_router
+from features.evidence_api import router as evidence_router
 from features.file_api import router as labels_router
 from features.search_api import router as search_router
 from latentlens.accounts.api_auth import KeyAuth, PageAuth
@@ -39,6 +40,7 @@ api.add_router("/api/sweeps", sweeps_router)
 api.add_router("/api/corpora", corpora_router)
 api.add_router("/api/cache", cache_router)
 api.add_router("/api/features", features_router)
+api.add_router("/api/features", evidence_router)
 api.add_router("/api/labels", labels_router)
 api.add_router("/api/search", search_router)
 api.add_router("/api/activations", lens_router)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +10,7 @@ from django.db.models import OuterRef, QuerySet, Subquery
 
 from experiments.models import Experiment
 from features.density import Interval, wilson_interval
-from features.models import Feature, Label
+from features.models import DetectionTest, Feature, Label
 from features.services.labels import labels_of
 from latentlens.lib.histogram import Histogram, draw
 from latentlens.lib.problems import NotFound
@@ -47,6 +48,7 @@ class Evidence:
     histogram: Histogram | None
     nearest: list[Neighbour]
     concept: ConceptMatch | None
+    detection: DetectionTest | None
 
     @property
     def current_label(self) -> Label | None:
@@ -66,12 +68,13 @@ def find_feature(**lookup: int) -> Feature:
 
 
 def evidence_of(experiment_id: int, index: int) -> Evidence:
-    """The evidence for one feature, in four queries. Raises `NotFound`."""
+    """The evidence for one feature, in five queries. Raises `NotFound`."""
     feature = _with_neighbouring_indices(experiment_id).filter(index=index).first()
     if feature is None:
         raise NotFound("There is no such feature.")
     summary = feature.summary
     labels = list(labels_of(feature.pk))
+    near_labels = labels_at(experiment_id, [near["index"] for near in summary["nearest"]])
     return Evidence(
         feature=feature,
         previous=feature.previous,
@@ -80,8 +83,9 @@ def evidence_of(experiment_id: int, index: int) -> Evidence:
         withdrawn=[label for label in labels if label.withdrawn_at is not None],
         density=wilson_interval(feature.firings, feature.tokens),
         histogram=draw(summary["histogram"]["edges"], summary["histogram"]["counts"]),
-        nearest=_nearest(experiment_id, summary["nearest"]),
+        nearest=_neighbours(summary["nearest"], near_labels),
         concept=_concept(feature.experiment, summary["concept"]),
+        detection=_newest_test(labels),
     )
 
 
@@ -104,13 +108,21 @@ def _with_neighbouring_indices(experiment_id: int) -> QuerySet[Any]:
     )
 
 
-def _nearest(experiment_id: int, nearest: list[dict[str, Any]]) -> list[Neighbour]:
+def labels_at(experiment_id: int, indices: Iterable[int]) -> dict[int, str | None]:
+    """The current label (None: there is none) of those of the features that are in the catalogue, in one query."""
     label = Label.objects.filter(feature=OuterRef("pk"), is_current=True).values("text")[:1]
-    found = Feature.objects.filter(experiment=experiment_id, index__in=[near["index"] for near in nearest])
-    labels = dict(found.annotate(label=Subquery(label)).values_list("index", "label"))
-    return [
-        Neighbour(near["index"], near["cosine"], labels.get(near["index"]), near["index"] in labels) for near in nearest
-    ]
+    found = Feature.objects.filter(experiment=experiment_id, index__in=list(indices))
+    return dict(found.annotate(label=Subquery(label)).values_list("index", "label"))
+
+
+def _neighbours(near: list[dict[str, Any]], labels: dict[int, str | None]) -> list[Neighbour]:
+    return [Neighbour(row["index"], row["cosine"], labels.get(row["index"]), row["index"] in labels) for row in near]
+
+
+def _newest_test(labels: list[Label]) -> DetectionTest | None:
+    """The newest detection test of the current label."""
+    current = next((label for label in labels if label.is_current), None)
+    return None if current is None else DetectionTest.objects.filter(label=current).first()
 
 
 def _concept(experiment: Experiment, concept: dict[str, Any] | None) -> ConceptMatch | None:

@@ -30,3 +30,10 @@ document.addEventListener("keydown", (event) => {
   event.preventDefault();
   openNewLabel();
 });
+
+// A document that was opened in place shows the token that it was opened for.
+document.addEventListener("htmx:afterSettle", (event) => {
+  const text = event.target.querySelector?.(".document-tokens");
+  const token = text?.querySelector(".token--selected");
+  if (token) text.scrollTop = token.offsetTop - text.clientHeight / 2;
+});
