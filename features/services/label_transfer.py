@@ -71,7 +71,8 @@ def transfer_features(row: MachineLabelling) -> None:
     try:
         matches = _matches(row.source, row.experiment, row.least_match)
         compare = _Comparison(row.source, row.experiment)
-        labels = _labels_of(row.source).select_related("feature").prefetch_related("tags").order_by("feature__index")
+        left = _labels_of(row.source).filter(feature__index__gte=row.next_index)
+        labels = left.select_related("feature").prefetch_related("tags").order_by("feature__index")
         found = labels.iterator(chunk_size=LABELS_AT_ONCE)
         while chunk := list(islice(found, LABELS_AT_ONCE)):
             if not _write(row, chunk, matches, compare):
@@ -130,9 +131,9 @@ def _labels_of(source: Experiment) -> QuerySet[Label]:
 def _write(
     row: MachineLabelling, labels: Sequence[Label], matches: dict[int, tuple[int, float]], compare: _Comparison
 ) -> bool:
-    """One piece: the labels that have a match, and which have none; False when it was cancelled meanwhile."""
+    """One piece: the labels that have a match, and which have none; False when it was cancelled, or done elsewhere."""
     state = MachineLabelling.objects.select_for_update().get(pk=row.pk)
-    if state.status != Status.RUNNING:
+    if state.status != Status.RUNNING or state.next_index > labels[0].feature.index:
         return False
     drafts = list(_drafts(row, labels, matches, compare))
     keys = dict(
@@ -156,9 +157,10 @@ def _write(
         reason = f"No feature here has a decoder row with a cosine above {row.least_match:g}."
         state.failures.setdefault(reason, []).extend(missing)
     state.done += len(labels)
+    state.next_index = labels[-1].feature.index + 1
     state.labelled += len(fresh)
     state.convincing += sum(label.facts["match_score"] >= CONVINCING for label in fresh)
-    state.save(update_fields=["failures", "done", "labelled", "convincing"])
+    state.save(update_fields=["failures", "done", "next_index", "labelled", "convincing"])
     return True
 
 

@@ -32,11 +32,16 @@ Status = MachineLabelling.Status
 
 def start_labelling(experiment: Experiment, method: str, user: User | None) -> MachineLabelling:
     """Lets a worker label the features of an experiment. Raises `Conflict`."""
-    refuse_if_busy(experiment)
-    count = Feature.objects.filter(experiment=experiment, firings__gt=0).count()
-    row = MachineLabelling.objects.create(experiment=experiment, user=user, method=method, features=count)
+    row = new_labelling(experiment, method, user)
     send(row)
     return row
+
+
+def new_labelling(experiment: Experiment, method: str, user: User | None) -> MachineLabelling:
+    """A pass that nobody has begun, for `label_features` to do in the foreground. Raises `Conflict`."""
+    refuse_if_busy(experiment)
+    count = Feature.objects.filter(experiment=experiment, firings__gt=0).count()
+    return MachineLabelling.objects.create(experiment=experiment, user=user, method=method, features=count)
 
 
 def refuse_if_busy(experiment: Experiment) -> None:
@@ -86,9 +91,9 @@ def end(row: MachineLabelling, status: str, error: str = "") -> None:
 
 @transaction.atomic
 def _write(row: MachineLabelling, explanations: Sequence[Explanation]) -> bool:
-    """Labels, their tests and how far it is, in one transaction; False when it was cancelled meanwhile."""
+    """Labels, their tests and how far it is, in one transaction; False when it was cancelled or done elsewhere."""
     state = MachineLabelling.objects.select_for_update().get(pk=row.pk)
-    if state.status != Status.RUNNING:
+    if state.status != Status.RUNNING or state.next_index > explanations[0].feature:
         return False
     author = Author.machine(row.method, row.user)
     labels = _labels_for(row, explanations, author)

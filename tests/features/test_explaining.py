@@ -204,6 +204,26 @@ def test_what_was_cut_off_goes_on_and_what_was_cancelled_stops(
     assert (other.status, other.done) == ("cancelled", 0)
 
 
+def test_two_workers_at_one_pass_count_every_feature_once(
+    experiment: Experiment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("features.services.machine_labels.FEATURES_AT_ONCE", 10)
+    row = start_labelling(experiment, METHOD, None)
+    original, began = Explainer.explain, []
+
+    def interrupted(explainer: Explainer, feature: int, firings: Any) -> Explanation:
+        if len(began) == 12:
+            began.append(feature)
+            label_features(MachineLabelling.objects.get(pk=row.pk))
+        began.append(feature)
+        return original(explainer, feature, firings)
+
+    monkeypatch.setattr(Explainer, "explain", interrupted)
+    label_features(row)
+    row.refresh_from_db()
+    assert (row.status, row.done, row.labelled) == ("finished", row.features, Label.objects.count())
+
+
 def test_a_damaged_index_is_a_sentence(experiment: Experiment) -> None:
     row = start_labelling(experiment, METHOD, None)
     experiment_folder(experiment.pk).tokens.unlink()

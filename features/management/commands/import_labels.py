@@ -31,7 +31,7 @@ class Command(BaseCommand):
         try:
             experiment = experiment_by_id(options["experiment"])
             with options["file"].open("rb") as file:
-                row = label_files.start_import(experiment, File(file, options["file"].name), installation_owner())
+                row = label_files.new_import(experiment, File(file, options["file"].name), installation_owner())
         except (Problem, OSError) as refusal:
             raise CommandError(str(refusal)) from None
         label_files.check_import(row)

@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from experiments.services.experiments import experiment_by_id
 from features.models import MachineLabelling
-from features.services.machine_labels import METHOD, cancel_labelling, label_features, start_labelling
+from features.services.machine_labels import METHOD, cancel_labelling, label_features, new_labelling
 from latentlens.accounts.services import installation_owner
 from latentlens.lib.problems import Problem
 
@@ -24,7 +24,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            row = start_labelling(experiment_by_id(options["experiment"]), METHOD, installation_owner())
+            row = new_labelling(experiment_by_id(options["experiment"]), METHOD, installation_owner())
         except Problem as refusal:
             raise CommandError(refusal.message) from None
         try:

@@ -10,6 +10,7 @@ from features.services.label_files.importing import (
     check_import,
     discard_import,
     find_import,
+    new_import,
     start_import,
 )
 
@@ -31,5 +32,6 @@ __all__ = [
     "find_import",
     "format_named",
     "format_of",
+    "new_import",
     "start_import",
 ]

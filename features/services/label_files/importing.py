@@ -69,6 +69,13 @@ class _Judged:
 
 def start_import(experiment: Experiment, file: UploadedBytes, user: User | None) -> LabelImport:
     """Keeps an uploaded file, and lets a worker check it. Raises `Refused` or `TooLarge`, and then keeps nothing."""
+    row = new_import(experiment, file, user)
+    transaction.on_commit(lambda: check_labels.apply_async((row.pk,), retry=False), robust=True)
+    return row
+
+
+def new_import(experiment: Experiment, file: UploadedBytes, user: User | None) -> LabelImport:
+    """The same, for the foreground: nobody is told to check it."""
     if not experiment.has_features:
         raise Conflict("This experiment has no features yet: import labels when it has finished.")
     name = Path(file.name or "").name
@@ -85,7 +92,6 @@ def start_import(experiment: Experiment, file: UploadedBytes, user: User | None)
     except BaseException:
         Path(handle.name).unlink(missing_ok=True)
         raise
-    transaction.on_commit(lambda: check_labels.apply_async((row.pk,), retry=False), robust=True)
     return row
 
 
