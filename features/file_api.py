@@ -120,10 +120,14 @@ def discard_label_import(request: HttpRequest, import_id: int) -> Status[None]:
 
 
 @router.post("/machine", response={202: MachineLabellingOut, **REFUSALS}, operation_id="start_machine_labelling")
-def start_machine_labelling(request: HttpRequest, experiment: int) -> Status[MachineLabelling]:
-    """Lets a worker explain, test and label the features of an experiment, without a key."""
+def start_machine_labelling(
+    request: HttpRequest, experiment: int, explainer: bool = False, most: int | None = None
+) -> Status[MachineLabelling]:
+    """Lets a worker explain, test and label the features: by counting, or (`explainer`) by the installation's model."""
     user = request.user if isinstance(request.user, User) else None
-    return Status(202, machine_labels.start_labelling(_experiment(experiment), machine_labels.METHOD, user))
+    asked = machine_labels.endpoint_method() or machine_labels.ENDPOINT_PREFIX
+    method = asked if explainer else machine_labels.METHOD
+    return Status(202, machine_labels.start_labelling(_experiment(experiment), method, user, most))
 
 
 @router.post("/transfer", response={202: MachineLabellingOut, **REFUSALS}, operation_id="transfer_labels")

@@ -38,6 +38,10 @@ def machine_labelling(request: HtmxRequest, experiment_id: int) -> HttpResponse:
         "experiment": experiment,
         "passes": passes,
         "sources": transfer_sources(experiment),
+        "endpoint": machine_labels.endpoint_method(),
+        "beside": passes
+        and machine_labels.is_endpoint(passes[0].method)
+        and machine_labels.scores_beside(experiment, passes[0].method),
         "is_live": any(row.is_live for row in passes),
         "failures": [(reason, len(indices), indices[:INDICES_SHOWN]) for reason, indices in passes[0].failures.items()]
         if passes
@@ -50,6 +54,11 @@ def machine_labelling(request: HtmxRequest, experiment_id: int) -> HttpResponse:
 
 def _start(request: HtmxRequest, experiment: Experiment) -> None:
     user = request.user if isinstance(request.user, User) else None
+    if request.POST.get("method") == "endpoint":
+        most = parse_integer(request.POST.get("most", "50"), field="most", minimum=1, maximum=100_000)
+        method = machine_labels.endpoint_method() or machine_labels.ENDPOINT_PREFIX
+        machine_labels.start_labelling(experiment, method, user, most)
+        return
     if request.POST.get("method") != machine_labels.TRANSFER:
         machine_labels.start_labelling(experiment, machine_labels.METHOD, user)
         return
@@ -66,10 +75,8 @@ def cancel(request: HtmxRequest, experiment_id: int, labelling_id: int) -> HttpR
 
 @require_POST
 def go_on(request: HtmxRequest, experiment_id: int, labelling_id: int) -> HttpResponse:
-    """Tells a worker again about a pass that has stopped with its worker."""
-    row = _find(experiment_id, labelling_id)
-    if row.is_live:
-        machine_labels.send(row)
+    """Tells a worker again about a pass that has failed, or stopped with its worker."""
+    machine_labels.go_on(_find(experiment_id, labelling_id))
     return redirect("features:machine-labels", experiment_id)
 
 

@@ -51,6 +51,10 @@ SAE_HIDDEN_DIM = _environment.integer("SAE_HIDDEN_DIM", default=4096, minimum=2,
 SPARSITY_COEFFICIENT = _environment.number("SPARSITY_COEFFICIENT", default=0.1, minimum=0.0, maximum=1000.0)
 MAX_FEATURES = _environment.integer("MAX_FEATURES", default=0, minimum=0, maximum=1_048_576)
 CACHE_QUOTA_GB = _environment.number("CACHE_QUOTA_GB", default=20.0, minimum=0.0, maximum=1_000_000.0)
+EXPLAINER_URL = _environment.text("EXPLAINER_URL", default="")
+EXPLAINER_MODEL = _environment.text("EXPLAINER_MODEL", default="")
+EXPLAINER_API_KEY = _environment.text("EXPLAINER_API_KEY", default="")
+EXPLAINER_TIMEOUT = _environment.integer("EXPLAINER_TIMEOUT", default=60, minimum=1, maximum=3600)
 TRAINING_NICENESS = _environment.integer("TRAINING_NICENESS", default=10, minimum=0, maximum=19)
 
 SETTING_PROBLEMS = _environment.problems

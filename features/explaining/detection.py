@@ -71,9 +71,9 @@ def draw_windows(view: HarvestView, firings: Positions, random: np.random.Genera
     fires[firings] = True
     places = random.permutation(held_out)[: WINDOWS * _DRAWS_PER_WINDOW]
     for tokens in WINDOW_TOKENS:
-        firing = _windows_at(view, _one_per_document(view, places), tokens)
+        firing = windows_at(view, _one_per_document(view, places), tokens)
         drawn = random.choice(view.test_positions, WINDOWS * _DRAWS_PER_WINDOW)
-        around = _windows_at(view, drawn, tokens)
+        around = windows_at(view, drawn, tokens)
         silent = around[~np.any(fires[np.maximum(around, 0)] & (around >= 0), axis=1)]
         if len(silent) >= min(WINDOWS, len(firing)) and len(firing) >= FEWEST_WINDOWS:
             count = min(WINDOWS, len(firing), len(silent))
@@ -95,7 +95,7 @@ def _one_per_document(view: HarvestView, places: Positions) -> Positions:
     return np.concatenate([places[chosen], places[~chosen]])[:WINDOWS]
 
 
-def _windows_at(view: HarvestView, places: Positions, tokens: int) -> Positions:
+def windows_at(view: HarvestView, places: Positions, tokens: int) -> Positions:
     """Windows of `tokens` positions with each place at three quarters of them; -1 outside its passage."""
     around = places[:, None] + np.arange(tokens) - (3 * tokens) // 4
     inside = np.clip(around, 0, len(view.token) - 1)

@@ -6,9 +6,10 @@ from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.db.models import F
+from django.db.models import Avg, Count, F, OuterRef, Subquery
 from django.utils import timezone
 
 from experiments.models import Experiment
@@ -21,26 +22,33 @@ from features.tasks import label_by_machine, transfer_labels
 from latentlens.lib.problems import Conflict
 
 if TYPE_CHECKING:
-    from features.explaining.explanations import Explanation
+    from features.explaining.endpoint import EndpointExplainer
+    from features.explaining.explanations import Explainer, Explanation
 
 FEATURES_AT_ONCE = 256
 CONVINCING = 0.8
 METHOD = "token statistics"
 TRANSFER = "transfer"
+ENDPOINT_PREFIX = "model "
 Status = MachineLabelling.Status
 
 
-def start_labelling(experiment: Experiment, method: str, user: User | None) -> MachineLabelling:
-    """Lets a worker label the features of an experiment. Raises `Conflict`."""
-    row = new_labelling(experiment, method, user)
+def start_labelling(
+    experiment: Experiment, method: str, user: User | None, most: int | None = None
+) -> MachineLabelling:
+    """Lets a worker label the features of an experiment, the `most` most frequent or all. Raises `Conflict`."""
+    row = new_labelling(experiment, method, user, most)
     send(row)
     return row
 
 
-def new_labelling(experiment: Experiment, method: str, user: User | None) -> MachineLabelling:
+def new_labelling(experiment: Experiment, method: str, user: User | None, most: int | None = None) -> MachineLabelling:
     """A pass that nobody has begun, for `label_features` to do in the foreground. Raises `Conflict`."""
     refuse_if_busy(experiment)
+    if is_endpoint(method) and method != endpoint_method():
+        raise Conflict("This installation has no explainer: set EXPLAINER_URL and EXPLAINER_MODEL.")
     count = Feature.objects.filter(experiment=experiment, firings__gt=0).count()
+    count = min(count, most) if most is not None else count
     return MachineLabelling.objects.create(experiment=experiment, user=user, method=method, features=count)
 
 
@@ -58,6 +66,13 @@ def send(row: MachineLabelling) -> None:
     transaction.on_commit(lambda: task.apply_async((row.pk,), retry=False), robust=True)
 
 
+def go_on(row: MachineLabelling) -> None:
+    """Lets a worker go on with a pass that has failed, or that stopped with its worker; others are left alone."""
+    stopped = MachineLabelling.objects.filter(pk=row.pk, status__in=(Status.FAILED, Status.RUNNING, Status.QUEUED))
+    if stopped.update(status=Status.QUEUED, error="", finished_at=None):
+        send(row)
+
+
 def cancel_labelling(row: MachineLabelling) -> None:
     """Stops it after the features that it is at; labels that are written stay."""
     waiting = MachineLabelling.objects.filter(pk=row.pk, status__in=(Status.QUEUED, Status.RUNNING))
@@ -66,21 +81,64 @@ def cancel_labelling(row: MachineLabelling) -> None:
 
 def label_features(row: MachineLabelling) -> None:
     """Explains, tests and labels the features that are left, a few hundred at a time, until done or cancelled."""
-    from features.explaining.explanations import Explainer  # noqa: PLC0415 - numpy and the whole text, for workers
+    from features.explaining.endpoint import EndpointUnavailable  # noqa: PLC0415 - for workers alone
 
     MachineLabelling.objects.filter(pk=row.pk, status=Status.QUEUED).update(status=Status.RUNNING)
     try:
-        explainer = Explainer(ActivationIndex(experiment_folder(row.experiment_id)))
-        left = Feature.objects.filter(experiment=row.experiment_id, firings__gt=0, index__gte=row.next_index)
-        features = list(left.order_by("index").values_list("index", "firings"))
-        explanations = explainer.explain_all(features)
-        while chunk := list(islice(explanations, FEATURES_AT_ONCE)):
+        explanations = _explainer_of(row).explain_all(_features_left(row))
+        while chunk := list(islice(explanations, 1 if is_endpoint(row.method) else FEATURES_AT_ONCE)):
             if not _write(row, chunk):
                 return
-    except IndexUnavailable as problem:
+    except (IndexUnavailable, EndpointUnavailable) as problem:
         end(row, Status.FAILED, str(problem))
         return
     end(row, Status.FINISHED)
+
+
+def is_endpoint(method: str) -> bool:
+    return method.startswith(ENDPOINT_PREFIX)
+
+
+def endpoint_method() -> str | None:
+    """The method of the explainer that the installation may ask; None where it has none."""
+    if not settings.EXPLAINER_URL or not settings.EXPLAINER_MODEL:
+        return None
+    return f"{ENDPOINT_PREFIX}{settings.EXPLAINER_MODEL}"[:64]
+
+
+def _explainer_of(row: MachineLabelling) -> Explainer | EndpointExplainer:
+    """Raises IndexUnavailable."""
+    from features.explaining.endpoint import Endpoint, EndpointExplainer  # noqa: PLC0415 - numpy and the whole text
+    from features.explaining.explanations import Explainer  # noqa: PLC0415 - the same
+
+    index = ActivationIndex(experiment_folder(row.experiment_id))
+    if not is_endpoint(row.method):
+        return Explainer(index)
+    endpoint = Endpoint(
+        settings.EXPLAINER_URL, settings.EXPLAINER_MODEL, settings.EXPLAINER_API_KEY, settings.EXPLAINER_TIMEOUT
+    )
+    return EndpointExplainer(index, endpoint)
+
+
+def _features_left(row: MachineLabelling) -> list[tuple[int, int]]:
+    """(index, firings) of the most frequent features that the pass is for, by index, without those that are done."""
+    live = Feature.objects.filter(experiment=row.experiment_id, firings__gt=0)
+    chosen = live.order_by("-firings", "index").values_list("index", "firings")[: row.features]
+    return sorted(pair for pair in chosen if pair[0] >= row.next_index)
+
+
+def scores_beside(experiment: Experiment, method: str) -> tuple[int, float, float] | None:
+    """On the features that both have named and tested: how many, the mean score of `method`, and of counting."""
+    counted = Label.objects.filter(
+        feature=OuterRef("feature"), method=METHOD, withdrawn_at=None, score__isnull=False
+    ).order_by("-pk")
+    both = (
+        Label.objects.filter(feature__experiment=experiment, method=method, withdrawn_at=None, score__isnull=False)
+        .annotate(counted=Subquery(counted.values("score")[:1]))
+        .filter(counted__isnull=False)
+    )
+    found = both.aggregate(labels=Count("pk"), asked=Avg("score"), baseline=Avg("counted"))
+    return (found["labels"], found["asked"], found["baseline"]) if found["labels"] else None
 
 
 def end(row: MachineLabelling, status: str, error: str = "") -> None:

@@ -1,7 +1,7 @@
 """Labels from a file: checked first, with a report of what would happen, then written, in pieces that can be resumed.
 
 Importing is idempotent: a row that is already there is recognised by its feature and the time at which the label was
-made, or else by its feature, text and author, and then only what differs is changed.
+made, or where the file does not say it by its feature, text and author, and then only what differs is changed.
 """
 
 from __future__ import annotations

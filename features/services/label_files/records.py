@@ -86,8 +86,8 @@ class LabelsHere:
 
     def same_as(self, record: LabelRecord, feature_id: int) -> Label | None:
         """The label that the row is about, if there is one."""
-        if record.created_at is not None and (feature_id, record.created_at) in self._by_time:
-            return self._by_time[feature_id, record.created_at]
+        if record.created_at is not None:
+            return self._by_time.get((feature_id, record.created_at))
         if record.author is not None:
             return self._by_author.get((feature_id, record.draft.text, record.author))
         return self._by_text.get((feature_id, record.draft.text))
