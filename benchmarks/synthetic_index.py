@@ -142,10 +142,14 @@ def _directions(index: int, size: Size, texts: list[str]) -> dict[str, Any]:
     tokens = [(1 + index * 31 + step * 17) % size.vocabulary for step in range(10)]
     logits = [{"token": token, "text": texts[token], "logit": 3 - step / 4} for step, token in enumerate(tokens)]
     near = [(index + step * 97) % size.features for step in range(1, min(11, size.features))]
+    nearest = [{"index": other, "cosine": 0.9 - step / 20} for step, other in enumerate(near)]
     return {
         "promoted": logits,
         "suppressed": [entry | {"logit": -entry["logit"]} for entry in logits],
-        "nearest": [{"index": other, "cosine": 0.9 - step / 20} for step, other in enumerate(near)],
+        "logit_histogram": {"edges": [step / 10 - 2 for step in range(41)], "counts": list(range(40))},
+        "nearest": nearest,
+        "nearest_by_encoder": nearest,
+        "inputs": [{"dimension": step, "weight": 1 - step / 10, "share": 0.1} for step in range(10)],
         "concept": None,
     }
 

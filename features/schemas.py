@@ -139,7 +139,7 @@ class FeatureList(Schema):
 
 
 class Histogram(Schema):
-    edges: list[float] = Field(description="n + 1 rising edges, evenly spaced on a logarithmic axis.")
+    edges: list[float] = Field(description="n + 1 rising edges; of activations even on a logarithmic axis.")
     counts: list[int]
 
 
@@ -167,6 +167,12 @@ class NearFeature(Schema):
     cosine: float
 
 
+class InputDimension(Schema):
+    dimension: int = Field(description="Of the hidden state.")
+    weight: float = Field(description="The component of the encoder row.")
+    share: float = Field(description="|weight| / the row's L1 norm.")
+
+
 class ConceptMatch(Schema):
     name: str
     precision: float
@@ -180,7 +186,10 @@ class Summary(Schema):
     top_tokens: list[TopToken]
     promoted: list[TokenLogit]
     suppressed: list[TokenLogit]
-    nearest: list[NearFeature]
+    logit_histogram: Histogram | None = Field(None, description="Of all tokens; null of an older index.")
+    nearest: list[NearFeature] = Field(description="By decoder direction.")
+    nearest_by_encoder: list[NearFeature] = []
+    inputs: list[InputDimension] = Field([], description="The largest components of its encoder row.")
     concept: ConceptMatch | None
 
 

@@ -1,4 +1,4 @@
-"""What a feature's decoder row says by itself: which tokens it promotes, and which other features lie near it."""
+"""What a feature's weights say by themselves: the tokens it promotes, the features near it, the dimensions it reads."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from experiments.engine.logit_histograms import logit_histograms
 from experiments.engine.row_search import RowSearch
 
 SHOWN = 10
@@ -17,12 +18,14 @@ NUMBERS_AT_ONCE = 2**24
 
 
 class FeatureDirections:
-    """Reads the decoder rows [N, width], against the model's unembedding [vocabulary, width] where it has one."""
+    """Reads the encoder's rows [N, width] and the decoder's [N, width'], these against the model's unembedding
+    [vocabulary, width'] where it has one."""
 
-    def __init__(self, decoder: Tensor, unembedding: Tensor | None, token_texts: Sequence[str]) -> None:
-        self._decoder, self._texts = decoder, token_texts
-        self._unit = functional.normalize(decoder, dim=1)  # rows of imported SAEs have any length
-        self._features = RowSearch(self._unit)
+    def __init__(
+        self, encoder: Tensor, decoder: Tensor, unembedding: Tensor | None, token_texts: Sequence[str]
+    ) -> None:
+        self._encoder, self._decoder, self._texts = encoder, decoder, token_texts
+        self._near_encoder, self._near_decoder = _NearRows(encoder), _NearRows(decoder)
         self._tokens_shown = min(SHOWN, 0 if unembedding is None else len(unembedding))
         # A direction that raises all logits alike changes no prediction, so effects are taken from their mean.
         self._vocabulary = None if unembedding is None else RowSearch(unembedding - unembedding.mean(0))
@@ -30,39 +33,70 @@ class FeatureDirections:
         self._rows_at_once = max(1, NUMBERS_AT_ONCE // largest)
 
     def describe(self, first: int, stop: int) -> list[dict[str, Any]]:
-        """`promoted`, `suppressed` (both empty without an unembedding) and `nearest` of the features [first, stop)."""
+        """Of each of the features [first, stop): `promoted`, `suppressed` and `logit_histogram` (empty and None without
+        an unembedding), `nearest` (by decoder), `nearest_by_encoder` and `inputs`."""
         described = []
         for start in range(first, stop, self._rows_at_once):
             end = min(stop, start + self._rows_at_once)
-            for lens, near in zip(self._logit_lens(start, end), self._nearest(start, end), strict=True):
-                described.append(lens | {"nearest": near})
+            near = self._near_decoder.find(start, end), self._near_encoder.find(start, end)
+            for lens, by_decoder, by_encoder, inputs in zip(
+                self._logit_lens(start, end), *near, self._inputs(start, end), strict=True
+            ):
+                described.append(lens | {"nearest": by_decoder, "nearest_by_encoder": by_encoder, "inputs": inputs})
         return described
 
     def _logit_lens(self, first: int, stop: int) -> list[dict[str, Any]]:
         """The logit lens (nostalgebraist 2020) of activations of one: effects on the logits of every token."""
         if self._vocabulary is None:
-            return [{"promoted": [], "suppressed": []} for _ in range(first, stop)]
+            return [{"promoted": [], "suppressed": [], "logit_histogram": None} for _ in range(first, stop)]
         logits = self._vocabulary.products(self._decoder[first:stop])
         promoted, suppressed = logits.largest(self._tokens_shown), logits.smallest(self._tokens_shown)
         return [
-            {"promoted": self._tokens(*up), "suppressed": self._tokens(*down)}
-            for up, down in zip(_rows(*promoted), _rows(*suppressed), strict=True)
+            {"promoted": self._tokens(*up), "suppressed": self._tokens(*down), "logit_histogram": histogram}
+            for up, down, histogram in zip(
+                _rows(*promoted), _rows(*suppressed), logit_histograms(logits.found), strict=True
+            )
         ]
 
-    def _nearest(self, first: int, stop: int) -> list[list[dict[str, Any]]]:
-        """The features whose decoder rows have the largest cosine with each row, itself left out."""
-        itself = torch.arange(first, stop, device=self._decoder.device)
-        shown = min(SHOWN, len(self._decoder) - 1)
-        nearest = self._features.products(self._unit[first:stop], without=itself).largest(shown)
+    def _inputs(self, first: int, stop: int) -> list[list[dict[str, Any]]]:
+        """The largest components of each encoder row, and the share of each in the row's L1 norm.
+
+        SAEDashboard's neuron alignment reads decoder rows in the same way.
+        """
+        rows = self._encoder[first:stop].float()
+        shares = functional.normalize(rows.abs(), p=1, dim=1)
+        shares, dimensions = shares.topk(min(SHOWN, rows.shape[1]))
+        weights = rows.gather(1, dimensions)
         return [
-            [{"index": index, "cosine": cosine} for cosine, index in zip(values, indices, strict=True)]
-            for values, indices in _rows(*nearest)
+            [
+                {"dimension": dimension, "weight": weight, "share": share}
+                for dimension, weight, share in zip(*row, strict=True)
+            ]
+            for row in zip(dimensions.tolist(), weights.tolist(), shares.tolist(), strict=True)
         ]
 
     def _tokens(self, logits: list[float], tokens: list[int]) -> list[dict[str, Any]]:
         return [
             {"token": token, "text": self._texts[token], "logit": logit}
             for logit, token in zip(logits, tokens, strict=True)
+        ]
+
+
+class _NearRows:
+    """Finds the rows of a matrix [N, width] with the largest cosines with one of them."""
+
+    def __init__(self, matrix: Tensor) -> None:
+        self._unit = functional.normalize(matrix.float(), dim=1)  # encoders' rows, and imported SAEs', have any length
+        self._search = RowSearch(self._unit)
+
+    def find(self, first: int, stop: int) -> list[list[dict[str, Any]]]:
+        """For each of the rows [first, stop) the nearest others: `index` and `cosine`."""
+        itself = torch.arange(first, stop, device=self._unit.device)
+        shown = min(SHOWN, len(self._unit) - 1)
+        nearest = self._search.products(self._unit[first:stop], without=itself).largest(shown)
+        return [
+            [{"index": index, "cosine": cosine} for cosine, index in zip(values, indices, strict=True)]
+            for values, indices in _rows(*nearest)
         ]
 
 

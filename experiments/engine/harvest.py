@@ -118,9 +118,8 @@ class _Harvest:
         self, text: HarvestedText, concepts: dict[int, dict[str, Any]]
     ) -> Generator[Progress, None, int]:
         """Returns how many features fire."""
-        directions = FeatureDirections(
-            self._sae.weights.decoder, self._model.unembedding(self._sae.description.output_place), text.texts
-        )
+        weights, unembedding = self._sae.weights, self._model.unembedding(self._sae.description.output_place)
+        directions = FeatureDirections(weights.encoder, weights.decoder, unembedding, text.texts)
         firing, ranges = 0, self._spill.ranges()
         with (
             TableWriter(self._made.activations, ACTIVATIONS) as activations,

@@ -49,6 +49,9 @@ _TOP_TOKEN = pa.struct(
         ("occurrences", pa.int64()),
     ]
 )
+_NEAR = pa.list_(pa.struct([("index", pa.int32()), ("cosine", pa.float32())]))
+_INPUT = pa.struct([("dimension", pa.int32()), ("weight", pa.float32()), ("share", pa.float32())])
+_HISTOGRAM = pa.struct([("edges", pa.list_(pa.float64())), ("counts", pa.list_(pa.int64()))])
 _CONCEPT = pa.struct(
     [("name", pa.string()), ("precision", pa.float64()), ("recall", pa.float64()), ("f1", pa.float64())]
 )
@@ -61,12 +64,15 @@ FEATURES = pa.schema(
         ("density", pa.float64()),
         ("max_activation", pa.float32()),
         ("mean_activation", pa.float32()),
-        ("histogram", pa.struct([("edges", pa.list_(pa.float64())), ("counts", pa.list_(pa.int64()))])),
+        ("histogram", _HISTOGRAM),
         ("quantiles", pa.list_(pa.struct([("share", pa.float64()), ("activation", pa.float32())]))),
         ("top_tokens", pa.list_(_TOP_TOKEN)),
         ("promoted", pa.list_(_TOKEN_LOGIT)),
         ("suppressed", pa.list_(_TOKEN_LOGIT)),
-        ("nearest", pa.list_(pa.struct([("index", pa.int32()), ("cosine", pa.float32())]))),
+        ("logit_histogram", _HISTOGRAM),
+        ("nearest", _NEAR),
+        ("nearest_by_encoder", _NEAR),
+        ("inputs", pa.list_(_INPUT)),
         ("concept", _CONCEPT),
     ]
 )

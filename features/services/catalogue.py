@@ -24,7 +24,18 @@ CONCEPT_F1_MINIMUM = 0.5
 
 TOKENS_ON_CARD = 6
 EXAMPLES_ON_CARD = 3
-_SUMMARY = ("histogram", "quantiles", "top_tokens", "promoted", "suppressed", "nearest", "concept")
+_SUMMARY = (
+    "histogram",
+    "quantiles",
+    "top_tokens",
+    "promoted",
+    "suppressed",
+    "logit_histogram",
+    "nearest",
+    "nearest_by_encoder",
+    "inputs",
+    "concept",
+)
 _KEY = ("experiment", "index")
 
 
@@ -86,7 +97,7 @@ def _columns(row: Mapping[str, Any], best: ExamplePage) -> dict[str, Any]:
         "concept": concept.get("name", ""),
         "concept_f1": concept.get("f1"),
         "card": {"tokens": texts[:TOKENS_ON_CARD], "examples": [_card_example(example) for example in best.items]},
-        "summary": {name: row[name] for name in _SUMMARY},
+        "summary": {name: row[name] for name in _SUMMARY if name in row},  # older indexes have fewer columns
     }
 
 

@@ -18,7 +18,7 @@ from latentlens.lib.problems import NotFound
 
 @dataclass(frozen=True)
 class Neighbour:
-    """A feature whose decoder direction is near; `in_catalogue` is False where MAX_FEATURES left it out."""
+    """A feature whose direction is near; `in_catalogue` is False where MAX_FEATURES left it out."""
 
     index: int
     cosine: float
@@ -46,7 +46,9 @@ class Evidence:
     withdrawn: list[Label]
     density: Interval
     histogram: Histogram | None
-    nearest: list[Neighbour]
+    logit_histogram: Histogram | None
+    nearest: list[Neighbour]  # by decoder direction
+    nearest_by_encoder: list[Neighbour]
     concept: ConceptMatch | None
     detection: DetectionTest | None
 
@@ -74,7 +76,9 @@ def evidence_of(experiment_id: int, index: int) -> Evidence:
         raise NotFound("There is no such feature.")
     summary = feature.summary
     labels = list(labels_of(feature.pk))
-    near_labels = labels_at(experiment_id, [near["index"] for near in summary["nearest"]])
+    by_decoder, by_encoder = summary["nearest"], summary.get("nearest_by_encoder", [])
+    near_labels = labels_at(experiment_id, {near["index"] for near in by_decoder + by_encoder})
+    logits = summary.get("logit_histogram")  # of an older index, or where nothing linear leads to the logits: None
     return Evidence(
         feature=feature,
         previous=feature.previous,
@@ -83,7 +87,9 @@ def evidence_of(experiment_id: int, index: int) -> Evidence:
         withdrawn=[label for label in labels if label.withdrawn_at is not None],
         density=wilson_interval(feature.firings, feature.tokens),
         histogram=draw(summary["histogram"]["edges"], summary["histogram"]["counts"]),
-        nearest=_neighbours(summary["nearest"], near_labels),
+        logit_histogram=logits and draw(logits["edges"], logits["counts"], is_logarithmic=False),
+        nearest=_neighbours(by_decoder, near_labels),
+        nearest_by_encoder=_neighbours(by_encoder, near_labels),
         concept=_concept(feature.experiment, summary["concept"]),
         detection=_newest_test(labels),
     )

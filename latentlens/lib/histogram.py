@@ -1,4 +1,4 @@
-"""A histogram on a logarithmic axis as bars of an SVG; the template only prints numbers."""
+"""A histogram on a logarithmic or an even axis as bars of an SVG; the template only prints numbers."""
 
 from __future__ import annotations
 
@@ -38,11 +38,19 @@ class Histogram:
     height: int = HEIGHT
 
 
-def draw(edges: Sequence[float], counts: Sequence[int], width: int = WIDTH, height: int = HEIGHT) -> Histogram | None:
-    """Bars and ticks for n counts between n + 1 rising edges > 0, on a logarithmic axis; None without any count."""
+def draw(
+    edges: Sequence[float],
+    counts: Sequence[int],
+    width: int = WIDTH,
+    height: int = HEIGHT,
+    *,
+    is_logarithmic: bool = True,
+) -> Histogram | None:
+    """Bars and ticks for n counts between n + 1 rising edges, which are > 0 on a logarithmic axis; None without any
+    count."""
     if not any(counts):
         return None
-    places = _places(edges, width)
+    places = _places([math.log(edge) for edge in edges] if is_logarithmic else edges, width)
     tallest = max(counts)
     bars = tuple(
         _bar(left, right, height * count / tallest, height, (low, high, count))
@@ -52,11 +60,11 @@ def draw(edges: Sequence[float], counts: Sequence[int], width: int = WIDTH, heig
 
 
 def _places(edges: Sequence[float], width: int) -> list[float]:
-    """The x of each edge. Bins without any width (one single value) share the axis equally."""
-    low, high = math.log(edges[0]), math.log(edges[-1])
+    """The x of each edge, given its place on the axis. Bins without width (a single value) share the axis equally."""
+    low, high = edges[0], edges[-1]
     if high <= low:
         return [width * position / (len(edges) - 1) for position in range(len(edges))]
-    return [width * (math.log(edge) - low) / (high - low) for edge in edges]
+    return [width * (edge - low) / (high - low) for edge in edges]
 
 
 def _bar(left: float, right: float, tall: float, height: int, counted: tuple[float, float, int]) -> Bar:

@@ -14,6 +14,7 @@ from experiments.engine import activation_spill
 from experiments.engine.activation_spill import ActivationSpill, SortedActivations
 from experiments.engine.feature_directions import FeatureDirections
 from experiments.engine.feature_statistics import HarvestedText, histogram, quantiles, summarise
+from experiments.engine.logit_histograms import logit_histograms
 
 FEATURES, TOKENS = 23, 400
 
@@ -161,8 +162,12 @@ def unit_rows(count: int, width: int, seed: int) -> torch.Tensor:
 
 def test_directions_name_their_tokens_and_their_neighbours(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("experiments.engine.feature_directions.NUMBERS_AT_ONCE", 120)  # two features at a time
-    decoder, unembedding = unit_rows(31, 8, 1), torch.randn(60, 8, generator=torch.Generator().manual_seed(2))
-    found = FeatureDirections(decoder, unembedding, [f"t{n}" for n in range(60)]).describe(3, 20)
+    encoder, decoder, unembedding = (
+        unit_rows(31, 5, 3) * 2,
+        unit_rows(31, 8, 1),
+        torch.randn(60, 8, generator=torch.Generator().manual_seed(2)),
+    )
+    found = FeatureDirections(encoder, decoder, unembedding, [f"t{n}" for n in range(60)]).describe(3, 20)
 
     assert len(found) == 17
     for feature, row in enumerate(found, start=3):
@@ -176,9 +181,30 @@ def test_directions_name_their_tokens_and_their_neighbours(monkeypatch: pytest.M
         assert row["promoted"][0]["text"] == f"t{row['promoted'][0]['token']}"
         assert [entry["index"] for entry in row["nearest"]] == cosines.argsort(descending=True)[:10].tolist()
         assert row["nearest"][0]["cosine"] == pytest.approx(float(cosines.max()), rel=1e-4)
+        of_encoder = encoder @ encoder[feature] / 4
+        of_encoder[feature] = -2
+        assert [entry["index"] for entry in row["nearest_by_encoder"]] == of_encoder.topk(10).indices.tolist()
+        components = encoder[feature].abs()
+        assert [entry["dimension"] for entry in row["inputs"]] == components.argsort(descending=True).tolist()
+        assert row["inputs"][0]["share"] == pytest.approx(float(components.max() / components.sum()))
+        assert abs(row["inputs"][0]["weight"]) == pytest.approx(float(components.max()))
 
 
 def test_without_an_unembedding_there_are_only_neighbours() -> None:
-    (first, _) = FeatureDirections(unit_rows(2, 4, 1), None, []).describe(0, 2)
+    (first, _) = FeatureDirections(unit_rows(2, 4, 1), unit_rows(2, 4, 1), None, []).describe(0, 2)
     assert first["promoted"] == first["suppressed"] == []
+    assert first["logit_histogram"] is None
     assert [entry["index"] for entry in first["nearest"]] == [1]
+
+
+def test_the_histogram_of_logits_counts_every_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("experiments.engine.logit_histograms.NUMBERS_AT_ONCE", 1000)  # two rows at a time
+    logits = torch.randn(5, 500, generator=torch.Generator().manual_seed(4))
+    logits[3] = 0.0
+    for row, found in zip(logits, logit_histograms(logits), strict=True):
+        assert sum(found["counts"]) == 500
+        assert found["edges"][0] == pytest.approx(float(row.min()))
+        assert found["edges"][-1] == pytest.approx(float(row.max()), abs=1e-6)
+    expected, _ = np.histogram(logits[0].double().numpy(), 40)
+    found = np.array(logit_histograms(logits[:1])[0]["counts"])
+    assert np.abs(found - expected).sum() <= 4  # a logit on an edge may fall to either side

@@ -170,6 +170,9 @@ def _summary(index: SyntheticIndex, ids: dict[str, int], feature: int) -> dict[s
             {"token": ids[SCRIPT], "text": SCRIPT, "logit": 0.5},
         ],
         "suppressed": [{"token": ids["\n"], "text": "\n", "logit": -2.5}],
+        "logit_histogram": {"edges": [-2.5, -0.5, 1.5], "counts": [1, 11]},
+        "nearest_by_encoder": [{"index": (feature + 3) % FEATURES, "cosine": 0.55}],
+        "inputs": [{"dimension": 17, "weight": -0.75, "share": 0.375}],
         "nearest": [{"index": (feature + step) % FEATURES, "cosine": 0.9 - step / 10} for step in (1, 2)],
         "concept": {"name": "weekday", "precision": 1.0, "recall": 0.95, "f1": 0.974} if feature == WEEKDAY else None,
     }

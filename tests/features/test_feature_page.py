@@ -51,8 +51,21 @@ def test_the_evidence_is_there(page_client: Client, weekday: Feature) -> None:
     assert "+1.50" in html  # promoted
     assert "-2.50" in html  # suppressed
     assert "line ends" in html  # nearest
-    assert html.count("<rect x=") == 4  # histogram
+    assert html.count("<rect x=") == 4 + 2  # histograms of activations and of logits
+    assert "Nearest by encoder direction" in html
+    assert re.search(r">17</td>.*>-0.75</td>.*37.5 %", html)  # the largest component of the encoder row
     assert "·Monday" in html
+
+
+def test_an_older_index_shows_what_it_has(page_client: Client, weekday: Feature, api_client: Client) -> None:
+    for name in ("logit_histogram", "nearest_by_encoder", "inputs"):
+        del weekday.summary[name]
+    weekday.save()
+    html = html_of(page_client, weekday)
+    assert "+1.50" in html
+    assert "Nearest by encoder direction" not in html
+    assert "What it reads" not in html
+    assert api_client.get(f"/api/features/{weekday.pk}").json()["summary"]["logit_histogram"] is None
 
 
 def test_examples_show_heat_and_what_each_token_is(page_client: Client, weekday: Feature) -> None:
