@@ -10,8 +10,10 @@ from ninja import Query, Router
 
 from features import evidence_schemas as schemas
 from features.services.evidence import find_feature
+from features.services.evidence_files import evidence_file
 from features.services.firing_evidence import FiringEvidence
 from latentlens.lib.api_responses import REFUSALS
+from latentlens.lib.downloads import download
 
 router = Router(tags=["features"])
 
@@ -63,6 +65,14 @@ def list_window_bins(request: HttpRequest, feature_id: int) -> Any:
 def get_document(request: HttpRequest, feature_id: int, query: Query[schemas.DocumentQuery]) -> Any:
     """The document around a position of the harvested text, with its activation on every token."""
     return _evidence(feature_id).document(query.position).passage
+
+
+@router.get("/{feature_id}/evidence", response={200: None, **REFUSALS}, operation_id="download_evidence")
+def download_evidence(request: HttpRequest, feature_id: int, query: Query[schemas.EvidenceQuery]) -> Any:
+    """Everything that its page shows, as one file."""
+    feature = find_feature(pk=feature_id)
+    made = evidence_file(feature.experiment_id, feature.index, query.format)
+    return download(request, made.file, made.filename, made.media_type)
 
 
 def _evidence(feature_id: int) -> FiringEvidence:

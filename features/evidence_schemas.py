@@ -40,6 +40,10 @@ class DocumentQuery(Schema):
     position: int = Field(ge=0, le=evidence.MAXIMUM_POSITION, description="A position in the document.")
 
 
+class EvidenceQuery(Schema):
+    format: Literal["json", "csv"] = "json"
+
+
 class ExampleOut(Schema):
     rank: int
     activation: float

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from django.http import Http404, HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils.cache import patch_vary_headers
@@ -15,8 +16,10 @@ from features.activation_index import ExamplePage
 from features.forms import LabelForm
 from features.models import Feature
 from features.services.evidence import Evidence, evidence_of
+from features.services.evidence_files import evidence_file
 from features.services.firing_evidence import FiringEvidence, IndexMissing
 from features.views import HtmxRequest
+from latentlens.lib.downloads import download
 from latentlens.lib.problems import NotFound, Problem
 
 RefusedForms = dict[int | None, LabelForm]  # by the label that was edited; None: a new one
@@ -71,6 +74,19 @@ def document(request: HtmxRequest, experiment_id: int, index: int) -> HttpRespon
     return _section(request, experiment_id, index, "document", found)
 
 
+@require_GET
+def evidence(request: HttpRequest, experiment_id: int, index: int) -> HttpResponseBase:
+    """Everything that the page shows, as a file; what cannot be read is a sentence on a page."""
+    feature = get_object_or_404(Feature.objects.select_related("experiment"), experiment=experiment_id, index=index)
+    try:
+        made = evidence_file(experiment_id, index, request.GET.get("format", "json"))
+    except Problem as problem:
+        context = {"nav": "features", "experiment": feature.experiment, "feature": feature}
+        context |= {"part": "features/_part_problem.html", **_problem(problem)}
+        return render(request, "features/evidence_part.html", context, status=problem.status)
+    return download(request, made.file, made.filename, made.media_type)
+
+
 def _section(
     request: HtmxRequest,
     experiment_id: int,
@@ -87,11 +103,15 @@ def _section(
     try:
         context |= found(FiringEvidence(feature))
     except Problem as problem:
-        context |= {"problem": problem.message, "offer_harvest": isinstance(problem, IndexMissing)}
+        context |= _problem(problem)
         status = 200 if request.htmx else problem.status  # htmx shows no other part in the place of this one
     response = render(request, part if request.htmx else "features/evidence_part.html", context, status=status)
     patch_vary_headers(response, ["HX-Request"])
     return response
+
+
+def _problem(problem: Problem) -> dict[str, Any]:
+    return {"problem": problem.message, "offer_harvest": isinstance(problem, IndexMissing)}
 
 
 def feature_page(request: HttpRequest, experiment_id: int, index: int, refused: RefusedForms) -> HttpResponse:

@@ -33,6 +33,7 @@ urlpatterns = [
     path(f"{_feature}near-misses/", feature_views.near_misses, name="near-misses"),
     path(f"{_feature}co-firing/", feature_views.co_firing, name="co-firing"),
     path(f"{_feature}document/", feature_views.document, name="document"),
+    path(f"{_feature}evidence/", feature_views.evidence, name="evidence"),
     path(f"{_feature}labels/", label_views.add_label, name="add-label"),
     path(f"{_label}edit/", label_views.edit_label, name="edit-label"),
     path(f"{_label}withdraw/", label_views.withdraw_label, name="withdraw-label"),

@@ -1,9 +1,11 @@
 from django.urls import path
 
-from lens import views
+from lens import feature_test_views, views
 
 app_name = "lens"
 urlpatterns = [
     path("lens/", views.home, name="home"),
     path("lens/<uuid:analysis_id>/", views.analysis, name="analysis"),
+    path("lens/features/<int:experiment_id>/<int:index>/", feature_test_views.ask, name="test-feature"),
+    path("lens/<uuid:analysis_id>/features/<int:index>/", feature_test_views.answer, name="feature-test"),
 ]

@@ -79,7 +79,7 @@ def _read(request: HtmxRequest) -> HttpResponse:
     answered = wait_for(asked, WAIT_SECONDS)
     if request.htmx:
         return push_url(_analysis(request, answered), answered.get_absolute_url())
-    return redirect(answered)
+    return redirect((answered.get_absolute_url() + LensState.of(request.POST).query).removesuffix("?"))
 
 
 def _home(request: HtmxRequest, form: PromptForm, *, has_worker: bool) -> HttpResponse:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import json
 import re
 from typing import Any
 
@@ -162,3 +165,35 @@ def test_the_newest_test_of_the_current_label_stands_beside_it(page_client: Clie
     assert "detection 0.81 (0.60 – 0.93) · 7 of 8 firing, 6 of 8 silent</span>" in html
     edit_label(weekday.pk, label.pk, LabelDraft("days of the week"), Author())
     assert "before its last change" in page_client.get(weekday.get_absolute_url()).content.decode()
+
+
+def test_the_evidence_is_downloaded_as_json(page_client: Client, api_client: Client, weekday: Feature) -> None:
+    add_label(weekday.pk, LabelDraft.of("days", tags=["dates"]), Author())
+    address = reverse("features:evidence", args=[weekday.experiment_id, weekday.index])
+    response = page_client.get(address)
+    assert response.headers["Content-Disposition"].startswith("attachment")
+    record = json.loads(b"".join(response.streaming_content))  # type: ignore[attr-defined]
+    assert (record["firings"], len(record["examples"]), len(record["strata"])) == (60, 20, 5)
+    assert record["labels"][0]["tags"] == ["dates"]
+    assert {token["text"] for token in record["tokens"]} == set(synthetic.WEEKDAYS)
+    by_api = api_client.get(f"/api/features/{weekday.pk}/evidence", {"format": "json"})
+    assert json.loads(b"".join(by_api.streaming_content)) == record  # type: ignore[attr-defined]
+
+
+def test_the_csv_has_no_formulas(api_client: Client, weekday: Feature) -> None:
+    add_label(weekday.pk, LabelDraft('=HYPERLINK("x")'), Author())
+    response = api_client.get(f"/api/features/{weekday.pk}/evidence", {"format": "csv"})
+    rows = list(csv.DictReader(io.StringIO(b"".join(response.streaming_content).decode())))  # type: ignore[attr-defined]
+    (label,) = (row for row in rows if row["part"] == "label")
+    assert label["text"] == '\'=HYPERLINK("x")'
+    examples = [row for row in rows if row["part"] == "example"]
+    assert (len(examples), examples[0]["value"], examples[0]["position"]) == (20, "12.0", "6")
+    assert [row["value"] for row in rows if row["part"] == "suppressed"] == ["-2.5"]
+    assert {"stratum 5", "token", "nearest by encoder", "co-firing"} <= {row["part"] for row in rows}
+
+
+def test_what_cannot_be_downloaded_is_a_sentence(page_client: Client, api_client: Client, weekday: Feature) -> None:
+    assert "must be one of json, csv" in part(page_client, weekday, "evidence", status=422, format="exe")
+    experiment_folder(weekday.experiment_id).tokens.unlink()
+    assert "missing or damaged" in part(page_client, weekday, "evidence", status=409, format="csv")
+    assert api_client.get(f"/api/features/{weekday.pk}/evidence").status_code == 409
