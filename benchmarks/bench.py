@@ -2,34 +2,36 @@
 
     make bench                                          # all rows; the peers come from make bench-peers
     make bench ARGS="--only step --rounds 5"            # some of them
+    make bench ARGS="--quick"                           # one round of the main rows, TopK only
     make bench ARGS="--write"                           # and puts the table into docs/performance.md
     make bench ARGS="--from .bench/results/FILE.json"   # shows (or writes) a run that is over
 
 Progress goes to stderr. What has been measured is saved after every comparison, so that an interrupted run is not lost.
-A side that fails says why in its row, and the rest goes on. Nothing else should use the machine meanwhile.
+A side or a part that fails says why in its row, and the rest goes on. Nothing else should use the machine meanwhile.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import sys
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Error
-
-from benchmarks import report, workbench
-from benchmarks.comparisons import PARTS, Scale, groups
+from benchmarks import report
+from benchmarks.comparisons import PARTS, QUALITY_RATE, Scale, groups
 from benchmarks.documents import write_section
+from benchmarks.figure_parts import FIGURE_PARTS, FigurePart
 from benchmarks.folders import RESULTS
 from benchmarks.machine import describe
 from benchmarks.rounds import interleaved
 
 ROUNDS = 3
+ALL_PARTS = (*PARTS, *FIGURE_PARTS)
+QUICK_PARTS = ("step", "e2e", "quality", "workbench", "catalogue", "labels")
 
 
 def main() -> int:
@@ -43,8 +45,14 @@ def main() -> int:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Measure Latent Lens beside its peers.")
-    parser.add_argument("--only", action="append", choices=PARTS, help="a part (may be given several times)")
-    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--only", action="append", choices=ALL_PARTS, help="a part (may be given several times)")
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help=f"one round of {', '.join(QUICK_PARTS)}: TopK alone, quality at one learning rate, a small catalogue; "
+        "meant to end in about eight minutes on two quiet cores",
+    )
+    parser.add_argument("--rounds", type=int, help=f"default {ROUNDS}; 1 with --quick")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--features", type=int, action="append", help="sizes of the SAEs (default 24576 and 4096)")
     parser.add_argument("--write", action="store_true", help="put the table into docs/performance.md")
@@ -53,37 +61,43 @@ def _options() -> argparse.Namespace:
 
 
 def _measured(options: argparse.Namespace) -> dict[str, Any]:
-    parts, started = set(options.only or PARTS), time.monotonic()
-    scale = Scale(threads=options.threads)
-    if options.features:
-        scale = Scale(threads=options.threads, sizes=tuple(options.features))
+    started, rounds = time.monotonic(), options.rounds or (1 if options.quick else ROUNDS)
+    parts = set(options.only or (QUICK_PARTS if options.quick else ALL_PARTS))
+    scale = _scale(options)
     path = RESULTS / f"bench-{datetime.now(UTC):%Y%m%d-%H%M%S}.json"
-    results: dict[str, Any] = {"machine": describe(), "rounds": options.rounds, "groups": {}}
+    results: dict[str, Any] = {"machine": describe(), "rounds": rounds, "groups": {}, "figures": {}}
     for group in groups(parts, scale):
         say(f"{group.name} ({time.monotonic() - started:.0f} s so far)")
-        rounds = min(options.rounds, group.most_rounds)
-        outcomes = interleaved(group.contenders, rounds, say, steps=group.steps)
+        outcomes = interleaved(group.contenders, min(rounds, group.most_rounds), say, steps=group.steps)
         spec = json.loads(group.spec.as_text())
         results["groups"][group.name] = {"spec": spec, "outcomes": [outcome.as_json() for outcome in outcomes]}
         save(path, results)
-    if "workbench" in parts:
-        say(f"workbench ({time.monotonic() - started:.0f} s so far)")
-        results["workbench"] = _workbench()
-        save(path, results)
+    for name, part in FIGURE_PARTS.items():
+        if name in parts:
+            say(f"{name} ({time.monotonic() - started:.0f} s so far)")
+            results["figures"][name] = _figures(part, quick=options.quick)
+            save(path, results)
     say(f"done in {time.monotonic() - started:.0f} s: {path}")
     return results
 
 
-def _workbench() -> dict[str, Any]:
-    """The figures of the running installation, as far as it got."""
+def _scale(options: argparse.Namespace) -> Scale:
+    scale = Scale(threads=options.threads)
+    if options.quick:
+        scale = replace(scale, architectures=("topk",), quality_rates=(QUALITY_RATE,))
+    return replace(scale, sizes=tuple(options.features)) if options.features else scale
+
+
+def _figures(part: FigurePart, *, quick: bool) -> dict[str, Any]:
+    """The figures of a part, as far as it got."""
     found: dict[str, Any] = {"figures": [], "failed": ""}
     try:
-        for figure in workbench.figures():
-            found["figures"].append(figure)
-            say(f"  {figure[0]:<44} {figure[1]:>8.2f} {figure[2]}")
-    except (RuntimeError, OSError, subprocess.SubprocessError, Error) as error:
-        found["failed"] = str(error)
-        say(f"  failed: {error}")
+        for what, value, unit in part.measure(quick):
+            found["figures"].append((what, value, unit))
+            say(f"  {what:<60} {value:>12,.2f} {unit}")
+    except Exception as error:  # whatever a part meets, its row says it, and the rest goes on
+        found["failed"] = str(error) or type(error).__name__
+        say(f"  failed: {found['failed']}")
     return found
 
 

@@ -3,6 +3,8 @@
     python -m benchmarks.synthetic_index            # once: prints the number of its experiment
     python -m benchmarks.catalogue EXPERIMENT
 
+    make bench ARGS="--only catalogue"              # both, in a folder that is thrown away, and the pages in a browser
+
 Each question is asked about features drawn with a seed, in a process that has asked before, so that what a web process
 keeps between requests is there. Targets: top-20 lookup 50 ms and a boolean query of two features 1 s, both at p95, on
 131,072 features and 10 million tokens. Nothing else should use the machine meanwhile.
@@ -12,12 +14,18 @@ from __future__ import annotations
 
 import argparse
 import os
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from benchmarks.figures import Figure, figures_of, tell
+from benchmarks.lens_click import signed_in
+from benchmarks.synthetic_index import Size
+from benchmarks.workbench import running, times_of_pages
 
 if TYPE_CHECKING:
     from experiments.engine.artifacts import ExperimentFolder
@@ -47,6 +55,19 @@ def main() -> None:
         report(name, [timed(question, *pair) for pair in pairs[1:]])
 
 
+def figures(size: Size) -> Iterator[Figure]:
+    """All of an index of `size`, on an installation that is thrown away: how it was made, answers, pages."""
+    with tempfile.TemporaryDirectory() as folder:
+        data, started = Path(folder) / "var", time.monotonic()
+        size_of_index = (f"--features={size.features}", f"--tokens={size.tokens}")
+        list(figures_of("benchmarks.synthetic_index", "--new", *size_of_index, data=data))
+        yield "making the synthetic index and its catalogue", time.monotonic() - started, "s"
+        yield from figures_of("benchmarks.catalogue", "1", data=data)
+        with running(data) as workbench, signed_in(workbench.link) as page:
+            for path, median, unit in times_of_pages(page, workbench):
+                yield f"of {size.features:,} features: {path}", median, unit
+
+
 def live_features(folder: ExperimentFolder) -> list[int]:
     from features.activation_index import ActivationIndex
 
@@ -60,8 +81,10 @@ def describe(folder: ExperimentFolder, live: int) -> None:
     index = ActivationIndex(folder)
     activations = index.files.rows("SELECT count(*) FROM read_parquet($activations)")[0][0]
     size = sum(path.stat().st_size for path in Path(folder.index).iterdir())
-    print(f"{live:,} live features, {index.token_count():,} tokens, {activations:,} activations")
-    print(f"{size / activations:.2f} bytes per activation")
+    tell("live features of the index", live)
+    tell("tokens of the index", index.token_count())
+    tell("activations in the index", activations)
+    tell("bytes of the index per activation", size / activations)
 
 
 def questions(folder: ExperimentFolder) -> Iterator[tuple[str, Question]]:
@@ -89,7 +112,7 @@ def questions(folder: ExperimentFolder) -> Iterator[tuple[str, Question]]:
         'fires({0}) and token ~ "ke" and next ~ "lo"',
         "fires({0}) within 5 tokens of fires({1})",
     ):
-        yield query, lambda one, other, query=query: Search(ask(), query.format(one, other)).page(20)
+        yield query.format("A", "B"), lambda one, other, query=query: Search(ask(), query.format(one, other)).page(20)
 
 
 def timed(question: Question, one: int, other: int) -> float:
@@ -101,7 +124,8 @@ def timed(question: Question, one: int, other: int) -> float:
 
 def report(name: str, milliseconds: list[float]) -> None:
     median, high = np.quantile(milliseconds, [0.5, 0.95])
-    print(f"{name:<48} p50 {median:>8.1f} ms   p95 {high:>8.1f} ms", flush=True)
+    tell(f"{name}, p50", median, "ms")
+    tell(f"{name}, p95", high, "ms")
 
 
 if __name__ == "__main__":

@@ -17,12 +17,13 @@ OURS = "ours"
 OURS_FLOAT32, OURS_WITH_DEAD = "ours, float32 path", "ours, auxiliary loss active"
 GEMM_FLOAT32, GEMM_BFLOAT16 = "GEMM float32", "GEMM bfloat16"
 SAELENS_FLOAT32 = "SAELens float32"
-PARTS = ("step", "e2e", "harvest", "quality", "sweep", "workbench")
+PARTS = ("step", "e2e", "harvest", "quality", "sweep")
 STOCK, TUNED = "stock", "tuned"
 SIZES = (24_576, 4_096)
 
 E2E_STEPS, E2E_ROUNDS = 2, 2  # SAELens refills its buffer for two steps at a time; ours does eight
 QUALITY_STEPS, QUALITY_BATCH, QUALITY_RATE = 160, 2_048, 1e-3
+QUALITY_RATES = (3e-4, QUALITY_RATE, 3e-3, 1e-2)
 QUALITY_HELD_OUT = 8_192
 HARVEST_WINDOWS, HARVEST_ROUNDS = 128, 2  # of 128 tokens, which SAEDashboard encodes for every batch of features
 SWEEP_STEPS, SWEEP_FEATURES, SWEEP_MEMBERS = 8, 1_024, 8
@@ -37,7 +38,9 @@ class Scale:
     d_in: int = 768
     k: int = 32
     threads: int = 2
+    architectures: tuple[Architecture, ...] = ("topk", "batchtopk", "relu")
     quality_steps: int = QUALITY_STEPS
+    quality_rates: tuple[float, ...] = QUALITY_RATES
     harvest_windows: int = HARVEST_WINDOWS
 
 
@@ -69,15 +72,20 @@ def groups(parts: set[str], scale: Scale) -> Iterator[Group]:
         yield _sweep(scale)
 
 
+def at_rate(side: str, rate: float) -> str:
+    """The name of a side of the comparison of quality, where each is trained at several learning rates."""
+    return side if rate == QUALITY_RATE else f"{side} at {rate:g}"
+
+
 def step_group(architecture: Architecture, size: int, baseline: str) -> str:
     return f"step/{architecture}/{size}/{baseline}"
 
 
 def _steps(scale: Scale) -> Iterator[Group]:
     for size in scale.sizes:
-        for architecture, baselines in (("topk", (STOCK, TUNED)), ("batchtopk", (STOCK,)), ("relu", (STOCK,))):
-            for baseline in baselines:
-                yield _step_group(architecture, size, baseline, scale)  # type: ignore[arg-type]  # a Literal in a tuple
+        for architecture in scale.architectures:
+            for baseline in (STOCK, TUNED) if architecture == "topk" else (STOCK,):
+                yield _step_group(architecture, size, baseline, scale)
 
 
 def _step_group(architecture: Architecture, size: int, baseline: str, scale: Scale) -> Group:
@@ -166,7 +174,10 @@ def _harvest(scale: Scale) -> Group:
 
 
 def _quality(scale: Scale) -> Group:
-    """Both sides begin with the same weights and see the same batches, once each round: one round is the training."""
+    """All sides begin with the same weights and see the same batches, once each round: one round is the training.
+
+    Two trainers of different recipes take different steps at the same learning rate, so each has several.
+    """
     states = inputs.builtin_states()
     width = np.load(states, mmap_mode="r").shape[1]
     spec = Spec(
@@ -181,10 +192,13 @@ def _quality(scale: Scale) -> Group:
         warmup=0,
     )
     spec = spec.but(init=str(_starting_weights(spec)))
-    sides: list[Contender] = [
-        Contender(OURS, "benchmarks.ours.quality", spec),
-        _peer(SAELENS_FLOAT32, "saelens", spec.but(variant="float32"), SAELENS),
-    ]
+    in_float32 = spec.but(variant="float32")
+    sides: list[Contender] = [Contender(OURS_FLOAT32, "benchmarks.ours.quality", in_float32)]
+    for rate in scale.quality_rates:
+        sides += [
+            Contender(at_rate(OURS, rate), "benchmarks.ours.quality", spec.but(lr=rate)),
+            _peer(at_rate(SAELENS_FLOAT32, rate), "saelens", in_float32.but(lr=rate), SAELENS),
+        ]
     return Group("quality", spec, sides, steps=scale.quality_steps, most_rounds=1)
 
 

@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 
+from benchmarks.figures import tell
 from experiments.engine import builtin
 from experiments.engine.artifacts import ExperimentFolder
 from experiments.engine.capture import Reading, capture_batches
@@ -80,15 +81,15 @@ def measure(folder: ExperimentFolder, tokens: int, sae: Sae) -> None:
     harvested: dict[str, Any] = {}
     whole = timed("harvest", lambda: harvested.update(result_of(harvest(model, sae, windows, tokens, folder))))
     size = sum(path.stat().st_size for path in folder.index.iterdir())
-    print(f"{'harvest / own forward':<36} {whole / own:>8.2f}")
-    print(f"{'bytes per activation':<36} {size / harvested['activations']:>8.2f}")
+    tell("harvest / own forward", whole / own)
+    tell("bytes per activation", size / harvested["activations"])
 
 
 def timed(name: str, work: Callable[[], None]) -> float:
     started = time.perf_counter()
     work()
     seconds = time.perf_counter() - started
-    print(f"{name:<36} {seconds:>8.2f} s", flush=True)
+    tell(name, seconds, "s")
     return seconds
 
 

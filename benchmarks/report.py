@@ -12,15 +12,20 @@ from benchmarks.comparisons import (
     OURS,
     OURS_FLOAT32,
     OURS_WITH_DEAD,
+    QUALITY_RATE,
+    QUALITY_RATES,
     SAELENS_FLOAT32,
     SIZES,
     STOCK,
     SWEEP_MEMBERS,
     TUNED,
+    at_rate,
     step_group,
 )
+from benchmarks.figure_parts import FIGURE_PARTS
 from benchmarks.machine import has_amx
 from benchmarks.rounds import Outcome
+from benchmarks.targets import Target
 
 NOT_PEERS = {OURS, OURS_FLOAT32, OURS_WITH_DEAD, GEMM_FLOAT32, GEMM_BFLOAT16}
 Results = dict[str, Any]
@@ -37,26 +42,6 @@ class Row:
     verdict: str
 
 
-@dataclass(frozen=True)
-class Target:
-    """A bound that a ratio is to keep. `for_amx`: it was set for processors that multiply bfloat16 in tiles."""
-
-    bound: float
-    at_least: bool = True
-    for_amx: bool = False
-    unit: str = "x"
-
-    @property
-    def text(self) -> str:
-        return f"{'≥' if self.at_least else '≤'} {self.bound:g}{self.unit}" + (" (AMX)" if self.for_amx else "")
-
-    def verdict(self, value: float, *, amx: bool) -> str:
-        if (value >= self.bound) if self.at_least else (value <= self.bound):
-            return "met"
-        missing = abs(value - self.bound) / self.bound
-        return f"missed by {missing:.0%}" + (", without AMX" if self.for_amx and not amx else "")
-
-
 def rows(results: Results) -> Iterator[Row]:
     """Every row of the table, in order; also those that were not measured."""
     table = _Table(results)
@@ -68,10 +53,10 @@ def rows(results: Results) -> Iterator[Row]:
     yield table.memory()
     yield table.auxiliary_loss()
     yield table.without_bfloat16()
-    yield table.quality()
+    yield from table.quality()
     yield table.sweep()
     yield from table.share_of_limit()
-    yield from table.workbench()
+    yield from table.figures()
 
 
 class _Table:
@@ -81,7 +66,7 @@ class _Table:
             for name, group in results["groups"].items()
         }
         self._specs = {name: group["spec"] for name, group in results["groups"].items()}
-        self._workbench: dict[str, Any] = results.get("workbench", {})
+        self._figures: dict[str, Any] = results.get("figures", {})
         self._amx = has_amx(results["machine"])
 
     def steps(self, title: str, architecture: str, wanted: dict[int, tuple[float, float, float]]) -> Iterator[Row]:
@@ -129,14 +114,23 @@ class _Table:
         name = step_group("topk", SIZES[0], STOCK)
         return self._against_fastest(work, name, "fastest stock peer", Target(1.7), ours=OURS_FLOAT32)
 
-    def quality(self) -> Row:
-        work, target = "held-out FVU after the same tokens from the same start", Target(1.005, at_least=False)
+    def quality(self) -> Iterator[Row]:
+        work, limit = "held-out FVU after the same tokens from the same start", Target(1.005, at_least=False)
+        yield self._fvu(f"{work}, fast path", OURS_FLOAT32, [OURS], [OURS_FLOAT32], limit)
+        yield self._fvu(f"{work}, rate {QUALITY_RATE:g}", SAELENS_FLOAT32, [OURS], [SAELENS_FLOAT32], limit)
+        ours, peers = ([at_rate(side, rate) for rate in QUALITY_RATES] for side in (OURS, SAELENS_FLOAT32))
+        yield self._fvu(f"{work}, each at its best rate", SAELENS_FLOAT32, ours, peers, limit)
+
+    def _fvu(self, work: str, against: str, ours: list[str], peers: list[str], target: Target) -> Row:
+        """The lowest of ours against the lowest of theirs, over the learning rates; all of them must be there."""
         outcomes = self._groups.get("quality", {})
-        ours, peer = (outcomes[name].fvu if name in outcomes else None for name in (OURS, SAELENS_FLOAT32))
-        if ours is None or peer is None:
-            return self._unmeasured(work, SAELENS_FLOAT32, target, outcomes)
-        measured = f"{ours / peer:.4f}x ({ours:.5f}; {peer:.5f})"
-        return Row(work, SAELENS_FLOAT32, target.text, measured, target.verdict(ours / peer, amx=self._amx))
+        found = [[(outcomes[n].fvu, n) for n in names if n in outcomes and outcomes[n].fvu] for names in (ours, peers)]
+        if [len(sides) for sides in found] != [len(ours), len(peers)]:
+            return self._unmeasured(work, against, target, {n: outcomes[n] for n in [*ours, *peers] if n in outcomes})
+        (own, our_name), (other, their_name) = (min(sides) for sides in found)
+        value = (own or 0.0) / (other or 1.0)
+        measured = f"{value:.4f}x ({our_name} {own:.5f}; {their_name} {other:.5f})"
+        return Row(work, against, target.text, measured, target.verdict(value, amx=self._amx))
 
     def sweep(self) -> Row:
         """Tokens per second of one member over those of the sweep are seconds of the sweep over those of one."""
@@ -159,14 +153,17 @@ class _Table:
                 measured = f"{ours / max(limits):.0%} ({ours:,.0f} of {max(limits):,.0f} tokens/s)"
                 yield Row(work, "the encoder's product alone", "", measured, "")
 
-    def workbench(self) -> Iterator[Row]:
-        """The running installation, as a person meets it; there is nobody to compare it with."""
-        for what, value, unit in self._workbench.get("figures", []):
-            yield Row(what, "", "", f"{value:,.2f} {unit}".strip(), "")
-        if self._workbench.get("failed") or not self._workbench:
-            failed = self._workbench.get("failed")
-            reason = f"failed: {failed}" if failed else "not part of this run"
-            yield Row("workbench: first start, demo, pages, lens", "", "", "not measured", reason)
+    def figures(self) -> Iterator[Row]:
+        """What there is nobody to compare with."""
+        for name, part in FIGURE_PARTS.items():
+            found = self._figures.get(name, {})
+            for what, value, unit in found.get("figures", []):
+                target = part.target_of(what)
+                verdict = target.verdict(value, amx=self._amx) if target else ""
+                yield Row(what, "", target.text if target else "", f"{value:,.2f} {unit}".strip(), verdict)
+            if found.get("failed") or not found:
+                reason = f"failed: {found['failed']}" if found else "not part of this run"
+                yield Row(f"{name}: {part.about}", "", "", "not measured", reason)
 
     def _against_fastest(self, work: str, group: str, against: str, target: Target, ours: str = OURS) -> Row:
         outcomes = self._groups.get(group, {})

@@ -177,6 +177,15 @@ def store_experiment(size: Size) -> tuple[int, int]:
     return experiment.pk, written
 
 
+def _prepare_installation() -> None:
+    from django.core.management import call_command
+
+    from experiments.models import FirstStart
+
+    call_command("migrate", verbosity=0)
+    FirstStart.objects.get_or_create()
+
+
 def main() -> None:
     import django
 
@@ -186,7 +195,11 @@ def main() -> None:
     for name, default in (("features", Size.features), ("tokens", Size.tokens), ("seed", Size.seed)):
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--l0", type=float, default=Size.l0, help="features that fire on a token on average")
-    size = Size(**vars(parser.parse_args()))
+    parser.add_argument("--new", action="store_true", help="of an installation that is new: its tables too, no demo")
+    options = vars(parser.parse_args())
+    if options.pop("new"):
+        _prepare_installation()
+    size = Size(**options)
     started = time.monotonic()
     number, written = store_experiment(size)
     print(f"experiment {number}: {written:,} activations, {time.monotonic() - started:.0f} s")

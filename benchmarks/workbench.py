@@ -21,10 +21,11 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 from playwright.sync_api import Page
 
+from benchmarks.figures import Figure, tell
 from benchmarks.folders import ROOT
 from benchmarks.lens_click import clicks, signed_in
 
@@ -34,7 +35,6 @@ started = time.perf_counter()
 import latentlens.asgi
 print(time.perf_counter() - started, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 """
-Figure: TypeAlias = tuple[str, float, str]  # what, how much, in which unit
 PAGES = ("experiments/1/features/", "experiments/1/features/?ordering=-max_activation", "experiments/1/features/{}/")
 
 
@@ -81,7 +81,7 @@ def running(data: Path) -> Iterator[Workbench]:
 def main() -> None:
     """Prints one line per figure."""
     for what, value, unit in figures():
-        print(f"{what:<44} {value:>8.2f} {unit}", flush=True)
+        tell(what, value, unit)
 
 
 def figures() -> Iterator[Figure]:
@@ -93,7 +93,7 @@ def figures() -> Iterator[Figure]:
             yield "demo experiment, from the start on", _demo(workbench), "s"
             yield from _quality_of(workbench.experiment(1)["quality"])
             with signed_in(workbench.link) as page:
-                yield from _times_of_pages(page, workbench)
+                yield from times_of_pages(page, workbench)
                 times = clicks(page, experiment=1, prompts=20)
             yield "lens, from click to heat map", statistics.median(times), "ms (median)"
         with running(data) as again:
@@ -125,7 +125,7 @@ def _quality_of(quality: dict[str, Any]) -> Iterator[Figure]:
     yield "concepts found by at most five", concepts["set_share_f1_80"], f"of {len(concepts['rows'])}"
 
 
-def _times_of_pages(page: Page, workbench: Workbench) -> Iterator[Figure]:
+def times_of_pages(page: Page, workbench: Workbench) -> Iterator[Figure]:
     frequent = json.loads(workbench.get("api/features?experiment=1&ordering=-density&limit=1"))["items"][0]["index"]
     for pattern in PAGES:
         path, times = pattern.format(frequent), []

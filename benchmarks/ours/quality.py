@@ -1,4 +1,7 @@
-"""Ours as a side of the comparison of quality: the engine's trainer, from weights that another side begins with too."""
+"""Ours as a side of the comparison of quality: the engine's trainer, from weights that another side begins with too.
+
+Variant float32 is the path of a processor without bfloat16, against which the fast path is held.
+"""
 
 from __future__ import annotations
 
@@ -32,6 +35,7 @@ class Steps(StepSide):
             schedule="constant",
             warmup_share=0.0,
             aux_k_coefficient=0.0,
+            precision="float32" if spec.variant == "float32" else "auto",
         )
         # The engine scales hidden states to a mean squared norm of one, and its weights are for those.
         scale = 1 / math.sqrt(float(self.states.square().sum(1).mean()))

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from benchmarks import documents, report
-from benchmarks.comparisons import GEMM_BFLOAT16, OURS, OURS_FLOAT32, OURS_WITH_DEAD, SAELENS_FLOAT32
+from benchmarks.comparisons import GEMM_BFLOAT16, OURS, OURS_FLOAT32, OURS_WITH_DEAD, SAELENS_FLOAT32, at_rate
 from benchmarks.rounds import Outcome
 
 WORKS = [
@@ -24,9 +24,14 @@ WORKS = [
     "peak memory, TopK 24,576",
     "TopK 24,576 with the auxiliary loss active",
     "TopK 24,576 in float32 (a CPU without AMX and bfloat16)",
-    "held-out FVU after the same tokens from the same start",
+    "held-out FVU after the same tokens from the same start, fast path",
+    "held-out FVU after the same tokens from the same start, rate 0.001",
+    "held-out FVU after the same tokens from the same start, each at its best rate",
     "a sweep of 8 members, its time",
     "workbench: first start, demo, pages, lens",
+    "catalogue: questions to a large index, searches, pages",
+    "own-forward: the harvest beside the model's own forward",
+    "labels: many people at once, files, machine labels",
 ]
 
 
@@ -103,13 +108,37 @@ def test_the_document_shows_every_side_and_the_machine() -> None:
     assert "| step/topk/24576/stock | dictionary_learning | failed: exit code 1 |" in text
 
 
-def test_figures_of_the_workbench_are_rows_too() -> None:
-    found = results() | {"workbench": {"figures": [["first start", 1.5, "s"]], "failed": "no browser"}}
-    last = list(report.rows(found))[-2:]
-    assert [(row.work, row.measured, row.verdict) for row in last] == [
-        ("first start", "1.50 s", ""),
-        ("workbench: first start, demo, pages, lens", "not measured", "failed: no browser"),
+def test_figures_without_a_peer_are_rows_with_their_targets_and_what_failed() -> None:
+    figures = [
+        ["top 20 firings, p95", 75.0, "ms"],
+        ["histogram, p95", 9.0, "ms"],
+        ["fires(A) and fires(B), p95", 5.0, "ms"],
     ]
+    found = results() | {"figures": {"catalogue": {"figures": figures, "failed": "no browser"}}}
+    rows = [row for row in report.rows(found) if row.against == "" and row.verdict != "not part of this run"]
+    assert [(row.work, row.target, row.measured, row.verdict) for row in rows] == [
+        ("top 20 firings, p95", "≤ 50 ms", "75.00 ms", "missed by 50%"),
+        ("histogram, p95", "", "9.00 ms", ""),
+        ("fires(A) and fires(B), p95", "≤ 1000 ms", "5.00 ms", "met"),
+        ("catalogue: questions to a large index, searches, pages", "", "not measured", "failed: no browser"),
+    ]
+
+
+def test_quality_is_compared_at_the_same_rate_and_at_the_best_of_each() -> None:
+    work = "held-out FVU after the same tokens from the same start"
+    fvus = {OURS: 0.11, SAELENS_FLOAT32: 0.08, OURS_FLOAT32: 0.11}
+    fvus |= {at_rate(OURS, rate): fvu for rate, fvu in ((3e-4, 0.3), (3e-3, 0.07), (1e-2, 0.05))}
+    fvus |= {at_rate(SAELENS_FLOAT32, rate): fvu for rate, fvu in ((3e-4, 0.2), (3e-3, 0.05), (1e-2, 0.06))}
+    outcomes = [Outcome(name, [1.0], fvu=fvu) for name, fvu in fvus.items()]
+    found = results(quality=outcomes)
+    assert verdict_of(found, f"{work}, fast path", OURS_FLOAT32)[1] == "met"
+    assert verdict_of(found, f"{work}, rate 0.001", SAELENS_FLOAT32)[1] == "missed by 37%"
+    assert verdict_of(found, f"{work}, each at its best rate", SAELENS_FLOAT32) == (
+        "1.0000x (ours at 0.01 0.05000; SAELens float32 at 0.003 0.05000)",
+        "met",
+    )
+    without_one_rate = verdict_of(results(quality=outcomes[:-1]), f"{work}, each at its best rate", SAELENS_FLOAT32)
+    assert without_one_rate == ("not measured", "not part of this run")
 
 
 def test_a_section_is_replaced_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
