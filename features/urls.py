@@ -1,9 +1,19 @@
 from django.urls import path
 
-from features import desk_views, feature_views, file_views, label_views, machine_views, search_views, views
+from features import (
+    desk_views,
+    feature_views,
+    file_views,
+    label_views,
+    machine_views,
+    map_views,
+    search_views,
+    views,
+)
 
 app_name = "features"
 _feature = "experiments/<int:experiment_id>/features/<int:index>/"
+_map = "experiments/<int:experiment_id>/map/"
 _desk = "experiments/<int:experiment_id>/labelling/"
 _files = "experiments/<int:experiment_id>/labels/"
 _label = f"{_feature}labels/<int:label_id>/"
@@ -25,6 +35,8 @@ urlpatterns = [
     path(f"{_files}imports/<int:import_id>/", file_views.label_import, name="label-import"),
     path(f"{_files}imports/<int:import_id>/apply/", file_views.apply_import, name="apply-import"),
     path(f"{_files}imports/<int:import_id>/discard/", file_views.discard_import, name="discard-import"),
+    path(_map, map_views.page, name="map"),
+    path(f"{_map}features/<int:index>/", map_views.card, name="map-card"),
     path("experiments/<int:experiment_id>/search/", search_views.search, name="search"),
     path("experiments/<int:experiment_id>/search/export/", search_views.export, name="search-export"),
     path(_feature, feature_views.detail, name="detail"),

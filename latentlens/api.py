@@ -17,6 +17,7 @@ from experiments.sweep_api import router as sweeps_router
 from features.api import router as features_router
 from features.evidence_api import router as evidence_router
 from features.file_api import router as labels_router
+from features.map_api import router as maps_router
 from features.search_api import router as search_router
 from latentlens.accounts.api_auth import KeyAuth, PageAuth
 from latentlens.lib.problems import Problem, problem_body
@@ -42,6 +43,7 @@ api.add_router("/api/cache", cache_router)
 api.add_router("/api/features", features_router)
 api.add_router("/api/features", evidence_router)
 api.add_router("/api/labels", labels_router)
+api.add_router("/api/maps", maps_router)
 api.add_router("/api/search", search_router)
 api.add_router("/api/activations", lens_router)
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from experiments.engine.artifacts import ExperimentFolder
 from experiments.models import Corpus, Experiment
 from experiments.services.folders import experiment_folder
-from features.models import Feature
+from features.models import Feature, FeatureMap
 from features.services.catalogue import import_catalogue
+from features.services.feature_map.positions import write_positions
 from tests.features import synthetic_index as synthetic
 from tests.features.synthetic_index import SyntheticIndex
 
@@ -37,6 +39,16 @@ def experiment(harvested: Experiment) -> Experiment:
     """The same with its catalogue."""
     import_catalogue(harvested.pk)
     return harvested
+
+
+@pytest.fixture
+def mapped(experiment: Experiment) -> Experiment:
+    """The same with a map: feature i lies at (1000 i, 1000 (i mod 3))."""
+    steps = np.arange(synthetic.FEATURES)
+    positions = np.stack([1000 * steps, 1000 * (steps % 3)], axis=1).astype(np.uint16)
+    write_positions(experiment_folder(experiment.pk).feature_map("pca"), positions)
+    FeatureMap.objects.create(experiment=experiment, status=FeatureMap.Status.FINISHED, variance_shares=[0.25, 0.125])
+    return experiment
 
 
 @pytest.fixture

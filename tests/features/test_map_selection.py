@@ -20,15 +20,6 @@ from tests.features import synthetic_index as synthetic
 SQUARE = "pca.0.0.2500.0.2500.2500.0.2500"
 
 
-@pytest.fixture
-def mapped(experiment: Experiment) -> Experiment:
-    """Feature i lies at (1000 i, 1000 (i mod 3))."""
-    steps = np.arange(synthetic.FEATURES)
-    positions = np.stack([1000 * steps, 1000 * (steps % 3)], axis=1).astype(np.uint16)
-    write_positions(experiment_folder(experiment.pk).feature_map("pca"), positions)
-    return experiment
-
-
 def test_the_even_odd_rule_decides(mapped: Experiment) -> None:
     positions = np.array([[1, 1], [5, 5], [9, 1], [5, 1], [11, 5]], np.uint16)
     notched = Selection.parse("pca.0.0.10.0.10.10.5.3.0.10")
