@@ -13,10 +13,9 @@ from features import schemas
 from features.models import Label
 from features.services import labels as label_service
 from features.services.evidence import find_feature
-from features.services.gallery import ORDERINGS, GalleryFilter, current_labels, features_of
+from features.services.gallery import current_labels, gallery_page, refuse_unknown_names
 from features.services.labels import Author
 from latentlens.lib.api_responses import REFUSALS
-from latentlens.lib.paging import page_of
 from latentlens.lib.problems import Conflict, NotFound
 
 router = Router(tags=["features"])
@@ -26,11 +25,9 @@ router = Router(tags=["features"])
 def list_features(request: HttpRequest, query: Query[schemas.FeatureQuery]) -> Any:
     """The features of a finished experiment, filtered and ordered; `next` is the cursor of the following page."""
     _require_features(query.experiment)
-    wanted = GalleryFilter(
-        query.min_density, query.max_density, query.token, query.labelled, query.concept, query.within
-    )
-    features = features_of(query.experiment, wanted)
-    return page_of(features, ORDERINGS[query.ordering], limit=query.limit, cursor=query.cursor)
+    refuse_unknown_names(request.GET, schemas.FeatureQuery.model_fields)
+    found = gallery_page(query.experiment, query, query.ordering, limit=query.limit, cursor=query.cursor, count=False)
+    return found.page
 
 
 @router.get("/{feature_id}", response={200: schemas.FeatureDetail, **REFUSALS}, operation_id="get_feature")

@@ -13,7 +13,7 @@ from ninja.files import UploadedFile
 from experiments.models import Experiment
 from features.models import LabelImport, MachineLabelling
 from features.services import label_files, machine_labels
-from features.services.gallery import GalleryFilter
+from features.services.gallery import GalleryFilter, refuse_unknown_names
 from features.services.label_transfer import start_transfer
 from latentlens.lib.api_responses import REFUSALS, ProblemBody
 from latentlens.lib.downloads import download
@@ -23,16 +23,10 @@ router = Router(tags=["labels"])
 _TOO_LARGE = {413: ProblemBody}
 
 
-class ExportQuery(Schema):
+class ExportQuery(GalleryFilter, Schema):
     experiment: int
     contents: Literal["labels", "features"] = "labels"
     format: Literal["csv", "json", "jsonl", "parquet", "h5"] = "jsonl"
-    min_density: float | None = Field(None, ge=0, le=1, allow_inf_nan=False, description="A share of all tokens.")
-    max_density: float | None = Field(None, ge=0, le=1, allow_inf_nan=False)
-    token: str | None = None
-    labelled: bool | None = None
-    concept: str | None = None
-    within: str | None = Field(None, description="A selection on the map.")
 
 
 class LabelImportOut(Schema):
@@ -84,10 +78,8 @@ class ApplyIn(Schema):
 def export_labels(request: HttpRequest, query: Query[ExportQuery]) -> Any:
     """A file of labels, or of features with their labels, filtered as lists are."""
     _experiment(query.experiment)
-    wanted = GalleryFilter(
-        query.min_density, query.max_density, query.token, query.labelled, query.concept, query.within
-    )
-    made = label_files.export(query.experiment, wanted, query.contents, label_files.format_named(query.format))
+    refuse_unknown_names(request.GET, ExportQuery.model_fields)
+    made = label_files.export(query.experiment, query, query.contents, label_files.format_named(query.format))
     return download(request, made.file, made.filename, made.media_type)
 
 

@@ -11,7 +11,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET, require_POST
 
 from experiments.models import Experiment
-from features.forms import GalleryForm
+from features.gallery_forms import GalleryForm
 from features.models import LabelImport
 from features.services import label_files
 from features.services.evidence import concept_titles
@@ -99,7 +99,7 @@ def _refused(request: HttpRequest, experiment: Experiment, problem: str) -> Http
 
 def _context(request: HttpRequest, experiment: Experiment) -> dict[str, Any]:
     state = request.GET.copy()
-    for name in ("contents", "format", "cursor", "ordering"):
+    for name in ("contents", "format", "cursor", "ordering", "view"):
         state.pop(name, None)
     return {
         "nav": "features",

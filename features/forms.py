@@ -1,4 +1,4 @@
-"""What people type on the feature pages: the gallery's filter and a label."""
+"""What people type on the feature pages: a label."""
 
 from __future__ import annotations
 
@@ -7,85 +7,8 @@ from typing import Any
 from django import forms
 
 from features.models import Label
-from features.services.gallery import DEFAULT_ORDERING, ORDERINGS, GalleryFilter
 from features.services.labels import LabelDraft
-from latentlens.lib.numbers import parse_number
 from latentlens.lib.problems import Refused
-
-_ORDERING_NAMES = {
-    "-density": "Most frequent",
-    "density": "Rarest",
-    "-max_activation": "Strongest",
-    "max_activation": "Weakest",
-    "index": "Index, rising",
-    "-index": "Index, falling",
-}
-
-
-class ShareField(forms.CharField):
-    """A share of all tokens, as a percentage ("0.5 %") or as a number from 0 to 1 ("0.005"), as the API takes it."""
-
-    def __init__(self, name: str, **kwargs: Any) -> None:
-        super().__init__(required=False, strip=True, **kwargs)
-        self.name = name
-
-    def clean(self, value: Any) -> float | None:
-        text = super().clean(value)
-        if not text:
-            return None
-        is_percentage = text.endswith("%")
-        try:
-            number = parse_number(text.removesuffix("%").strip(), field=self.name, minimum=0.0, maximum=100.0)
-        except Refused:
-            number = -1.0
-        share = number / 100 if is_percentage else number
-        if not 0 <= share <= 1:
-            raise forms.ValidationError("Type a percentage such as 0.5 %, or a share from 0 to 1 such as 0.005.")
-        return share
-
-
-class GalleryForm(forms.Form):
-    """The gallery's state as it stands in the URL."""
-
-    min_density = ShareField("min_density", label="Density from", widget=forms.TextInput({"placeholder": "0.01 %"}))
-    max_density = ShareField("max_density", label="Density to", widget=forms.TextInput({"placeholder": "5 %"}))
-    token = forms.CharField(required=False, label="Top token", widget=forms.TextInput({"placeholder": "Monday"}))
-    labelled = forms.TypedChoiceField(
-        required=False,
-        label="Labelled",
-        choices=[("", "All"), ("true", "Labelled"), ("false", "Unlabelled")],
-        coerce=lambda value: value == "true",
-        empty_value=None,
-    )
-    concept = forms.ChoiceField(required=False, label="Planted concept")
-    within = forms.CharField(required=False, label="Selection on the map", widget=forms.HiddenInput)
-    ordering = forms.ChoiceField(
-        required=False, label="First", choices=[(name, _ORDERING_NAMES[name]) for name in ORDERINGS]
-    )
-
-    def __init__(self, data: Any, *, concepts: dict[str, str]) -> None:
-        super().__init__(data, label_suffix="")
-        self.fields["concept"].choices = [("", "Any"), *concepts.items()]  # type: ignore[attr-defined]
-        if not concepts:
-            del self.fields["concept"]
-
-    def clean(self) -> dict[str, Any]:
-        cleaned = super().clean() or {}
-        cleaned["ordering"] = cleaned.get("ordering") or DEFAULT_ORDERING
-        if self.errors:
-            return cleaned
-        try:
-            cleaned["filter"] = GalleryFilter(
-                min_density=cleaned.get("min_density"),
-                max_density=cleaned.get("max_density"),
-                token=cleaned.get("token") or None,
-                labelled=cleaned.get("labelled"),
-                concept=cleaned.get("concept") or None,
-                within=cleaned.get("within") or None,
-            )
-        except Refused as refusal:
-            _show_refusal(self, refusal)
-        return cleaned
 
 
 class LabelForm(forms.Form):

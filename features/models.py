@@ -25,8 +25,8 @@ class Feature(models.Model):
     density = models.FloatField(help_text="firings / tokens.")
     max_activation = models.FloatField()
     mean_activation = models.FloatField(help_text="Mean over the tokens on which it fires.")
-    token_search = models.TextField(
-        blank=True, help_text="Its top tokens, stripped and lower-cased, each between two unit separators (U+001F)."
+    token_share = models.FloatField(
+        default=0.0, help_text="Share of its firings that are on its most frequent token; 0 for a dead feature."
     )
     concept = models.CharField(
         max_length=64, blank=True, help_text="Planted concept that it finds with an F1 of 0.5 or more."
@@ -43,6 +43,9 @@ class Feature(models.Model):
         indexes = [
             models.Index(fields=["experiment", "density", "id"], name="feature_by_density"),
             models.Index(fields=["experiment", "max_activation", "id"], name="feature_by_max_activation"),
+            models.Index(fields=["experiment", "mean_activation", "id"], name="feature_by_mean_activation"),
+            models.Index(fields=["experiment", "token_share", "id"], name="feature_by_token_share"),
+            models.Index(fields=["experiment", "concept", "id"], name="feature_by_concept"),
         ]
 
     def __str__(self) -> str:
@@ -50,6 +53,27 @@ class Feature(models.Model):
 
     def get_absolute_url(self) -> str:
         return reverse("features:detail", args=[self.experiment_id, self.index])
+
+
+class FeatureWords(models.Model):
+    """What full-text search finds a feature by; beside its row, which is long, so that writing a label is cheap.
+
+    `features.services.search` is the only writer. Plain words with blanks between them, so that both databases index
+    the same ones: Postgres by GIN indexes, SQLite by an FTS5 table that triggers keep (see the migrations).
+    """
+
+    feature = models.OneToOneField(Feature, on_delete=models.CASCADE, primary_key=True, related_name="words")
+    tokens = models.TextField(blank=True, default="", help_text="Words of its top tokens.")
+    labels = models.TextField(blank=True, default="", help_text="Words of its labels and their notes.")
+    exact_tokens = models.TextField(
+        blank=True, default="", help_text="A word for each top and promoted token, whatever it holds."
+    )
+
+    class Meta:
+        verbose_name_plural = "feature words"
+
+    def __str__(self) -> str:
+        return f"words of {self.feature_id}"
 
 
 class Tag(models.Model):

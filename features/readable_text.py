@@ -6,7 +6,6 @@ spaces, tabs and line ends.
 
 from __future__ import annotations
 
-SEPARATOR = "\x1f"  # U+001F, unit separator: no token text holds it
 _BREAKS = str.maketrans({"\n": "↵", "\t": "→"})
 _BLANKS = str.maketrans({"\n": "↵", "\t": "→", " ": "·"})
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
 from ninja import Field, Schema
 
 from features.density import wilson_interval
 from features.models import Feature, Label
+from features.services.gallery import GalleryFilter, OrderingName
 from latentlens.lib.paging import DEFAULT_LIMIT, MAXIMUM_LIMIT
-
-OrderingName = Literal["index", "-index", "density", "-density", "max_activation", "-max_activation"]
 
 
 class PageQuery(Schema):
@@ -19,15 +18,11 @@ class PageQuery(Schema):
     cursor: str | None = Field(None, description="The `next` of the page before.")
 
 
-class FeatureQuery(PageQuery):
+class FeatureQuery(GalleryFilter, PageQuery):
     experiment: int
-    min_density: float | None = Field(None, ge=0, le=1, allow_inf_nan=False, description="A share of all tokens.")
-    max_density: float | None = Field(None, ge=0, le=1, allow_inf_nan=False)
-    token: str | None = Field(None, description="One of the feature's top tokens; case and blanks around do not count.")
-    labelled: bool | None = None
-    concept: str | None = Field(None, description="The planted concept that it finds (built-in corpus).")
-    within: str | None = Field(None, description="A selection on the map: see `docs/map.md`.")
-    ordering: OrderingName = "-density"
+    ordering: OrderingName | None = Field(
+        None, description="-density where nothing is said; -closeness with like, cofiring or analysis."
+    )
 
 
 class LabelIn(Schema):
@@ -105,6 +100,10 @@ class FeatureItem(Schema):
     mean_activation: float = Field(description="Mean over its firings.")
     concept: str | None
     concept_f1: float | None
+    token_share: float = Field(description="Share of its firings that are on its most frequent token.")
+    closeness: float | None = Field(
+        None, description="With like (cosine), cofiring (Jaccard) or analysis (activation)."
+    )
     top_tokens: list[str] = Field(description="The texts of the tokens on which it fires most often.")
 
     @staticmethod

@@ -1,31 +1,58 @@
-"""The gallery. A view reads the request, calls one service, and renders."""
+"""The gallery, as cards or as a table: its address is its whole state."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.cache import patch_vary_headers
 from django.views.decorators.http import require_GET
 from django_htmx.middleware import HtmxDetails
 
 from experiments.models import Experiment
-from features.forms import GalleryForm
+from features.gallery_forms import VIEWS, GalleryForm
 from features.models import Feature
 from features.services.evidence import concept_titles
-from features.services.gallery import ORDERINGS, features_of
+from features.services.gallery import CONCEPTS_FOUND, PRESETS, GalleryPage, gallery_page
 from latentlens.lib.numbers import parse_integer
-from latentlens.lib.paging import Page, page_of
-from latentlens.lib.problems import Conflict, Refused
+from latentlens.lib.problems import Problem, Refused
 
-CARDS = 24
 MAXIMUM_INDEX = 2**31 - 1
+FEATURES_SHOWN = {"cards": 24, "table": 50}
+# Header, its ordering without sign, what it says when it is pointed at.
+_COLUMNS = (
+    ("#", "index", "Index of the feature"),
+    ("label", "", ""),
+    ("top tokens", "", ""),
+    ("density", "density", "Share of the harvested tokens on which it fires"),
+    ("max", "max_activation", "Its largest activation"),
+    ("mean", "mean_activation", "Mean activation where it fires"),
+    ("one token", "token_share", "Share of its firings that are on its most frequent token"),
+    ("confidence", "confidence", "Confidence of its label"),
+    ("test", "score", "Balanced accuracy of the newest detection test of its label"),
+    ("concept", "concept_f1", "Planted concept that it finds, and F1"),
+)
 
 
 class HtmxRequest(HttpRequest):
     htmx: HtmxDetails
+
+
+@dataclass(frozen=True)
+class Header:
+    """A column of the table; `query` is the address that orders by it, empty where nothing does."""
+
+    words: str
+    title: str
+    query: str
+    direction: str  # ascending, descending or empty: what aria-sort says
+
+    @property
+    def is_number(self) -> bool:
+        return bool(self.query) and self.words != "concept"
 
 
 @require_GET
@@ -45,33 +72,71 @@ def gallery(request: HtmxRequest, experiment_id: int) -> HttpResponse:
         return render(request, "features/unfinished.html", context)
     concepts = concept_titles(experiment)
     form = GalleryForm(request.GET, concepts=concepts)
-    context |= {"form": form, "concepts": concepts, **_cards(request, experiment, form)}
-    response = render(request, _gallery_template(request), context, status=422 if form.errors else 200)
+    found = _found(request, experiment, form)
+    context |= _context(request, form, found, concepts)
+    response = render(request, _template(request, form), context, status=422 if form.errors else 200)
     patch_vary_headers(response, ["HX-Request"])
     return response
 
 
-def _gallery_template(request: HtmxRequest) -> str:
-    """The whole page; only the results when the filter changes; only more cards when one scrolls."""
+def _found(request: HttpRequest, experiment: Experiment, form: GalleryForm) -> GalleryPage | None:
+    """The page that the address asks for; None where it cannot be shown, which the form then says."""
+    if not form.is_valid():
+        return None
+    wanted = form.cleaned_data
+    cursor, limit = request.GET.get("cursor"), FEATURES_SHOWN[wanted["view"]]
+    try:
+        return gallery_page(experiment.pk, wanted["filter"], wanted["ordering"], limit=limit, cursor=cursor, count=True)
+    except Problem as refusal:
+        form.add_error(None, refusal.message)
+        return None
+
+
+def _template(request: HtmxRequest, form: GalleryForm) -> str:
+    """The whole page; only the results when the filter changes; only more features when one scrolls."""
     if not request.htmx or request.htmx.history_restore_request:
         return "features/gallery.html"
-    return "features/_gallery_cards.html" if "cursor" in request.GET else "features/_gallery_results.html"
+    if "cursor" not in request.GET or form.errors:
+        return "features/_gallery_results.html"
+    return "features/_gallery_rows.html" if form.cleaned_data["view"] == "table" else "features/_gallery_cards.html"
 
 
-def _cards(request: HttpRequest, experiment: Experiment, form: GalleryForm) -> dict[str, Any]:
-    """One page of cards, and on a first page also how many features pass the filter."""
-    if not form.is_valid():
-        return {"page": Page[Feature]([], None)}
-    cursor = request.GET.get("cursor")
-    try:
-        features = features_of(experiment.pk, form.cleaned_data["filter"])
-        page = page_of(features, ORDERINGS[form.cleaned_data["ordering"]], limit=CARDS, cursor=cursor)
-    except (Refused, Conflict) as problem:
-        form.add_error(None, problem.message)
-        return {"page": Page[Feature]([], None)}
+def _context(
+    request: HttpRequest, form: GalleryForm, found: GalleryPage | None, concepts: dict[str, str]
+) -> dict[str, Any]:
     state = request.GET.copy()
     state.pop("cursor", None)
-    return {"page": page, "state": state.urlencode(), "cursor": cursor, "total": None if cursor else features.count()}
+    view = form.cleaned_data.get("view") or "cards"
+    return {
+        "form": form,
+        "concepts": concepts,
+        "found": found,
+        "state": state.urlencode(),
+        "cursor": request.GET.get("cursor"),
+        "presets": [*PRESETS, CONCEPTS_FOUND] if concepts else PRESETS,
+        "view": view,
+        "views": [(name, words, _with(state, view=name)) for name, words in VIEWS.items()],
+        "headers": _headers(state, found) if found and view == "table" else (),
+    }
+
+
+def _headers(state: QueryDict, found: GalleryPage) -> list[Header]:
+    """Pressed, a column puts its largest first, and pressed again its smallest."""
+    closeness = [(found.neighbourhood.measure, "closeness", found.neighbourhood.title)] if found.neighbourhood else []
+    headers = []
+    for words, column, title in [*_COLUMNS, *closeness]:
+        direction = {column: "ascending", f"-{column}": "descending"}.get(found.ordering, "")
+        ordering = column if direction == "descending" and column != "closeness" else f"-{column}"
+        headers.append(Header(words, title, _with(state, ordering=ordering) if column else "", direction))
+    return headers
+
+
+def _with(state: QueryDict, **changed: str) -> str:
+    """The address with another ordering or view."""
+    other = state.copy()
+    for name, value in changed.items():
+        other[name] = value
+    return other.urlencode()
 
 
 @require_GET

@@ -50,7 +50,7 @@ class FeatureAdmin(admin.ModelAdmin):
     list_display = ("index", "experiment", "current_label", "evidence", "density", "max_activation", "concept")
     list_per_page = 50
     list_filter = (LabelledFilter, "experiment", "concept")
-    search_fields = ("=index", "labels__text", "labels__tags__name", "token_search")
+    search_fields = ("=index", "labels__text", "labels__tags__name", "words__tokens")
     search_help_text = "An index, a word of a label, a tag, or one of the top tokens."
     fields = ("experiment", "index", "evidence", "firings", "tokens", "density", "max_activation", "mean_activation")
     readonly_fields = fields

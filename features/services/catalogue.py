@@ -12,8 +12,8 @@ from django.conf import settings
 
 from experiments.services.folders import experiment_folder
 from features.activation_index import ActivationIndex, Example, ExamplePage
-from features.models import Feature
-from features.readable_text import SEPARATOR, search_form
+from features.models import Feature, FeatureWords
+from features.services.search import store_tokens, words_of_feature
 
 # What is in memory at once: enough to be quick, little enough for a small machine.
 ACTIVATIONS_AT_ONCE = 2_000_000
@@ -80,6 +80,12 @@ def _import_chunk(experiment_id: int, index: ActivationIndex, chunk: Sequence[in
         unique_fields=_KEY,
         update_fields=[name for name in names if name not in _KEY],
     )
+    store_tokens([_words(row) for row in rows])
+
+
+def _words(feature: Feature) -> FeatureWords:
+    top, promoted = feature.summary["top_tokens"], feature.summary["promoted"]
+    return words_of_feature(feature.pk, [token["text"] for token in top], [token["text"] for token in promoted])
 
 
 def _columns(row: Mapping[str, Any], best: ExamplePage) -> dict[str, Any]:
@@ -93,7 +99,7 @@ def _columns(row: Mapping[str, Any], best: ExamplePage) -> dict[str, Any]:
         "density": row["density"],
         "max_activation": row["max_activation"],
         "mean_activation": row["mean_activation"],
-        "token_search": SEPARATOR.join(["", *dict.fromkeys(map(search_form, texts)), ""]),
+        "token_share": row["top_tokens"][0]["share"] if row["top_tokens"] else 0.0,
         "concept": concept.get("name", ""),
         "concept_f1": concept.get("f1"),
         "card": {"tokens": texts[:TOKENS_ON_CARD], "examples": [_card_example(example) for example in best.items]},

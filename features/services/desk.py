@@ -14,7 +14,7 @@ from django.db.models import BigIntegerField, Count, Exists, F, OuterRef, Q, Que
 from django.db.models.functions import Cast, Lower, Mod
 
 from features.models import Feature, Label
-from features.readable_text import SEPARATOR, search_form
+from features.services.search import having_token
 from latentlens.lib.paging import Ordering
 from latentlens.lib.problems import refused_field
 from latentlens.lib.text import clean_name, clean_text
@@ -131,8 +131,7 @@ def _beyond(experiment_id: int, queue: Queue, index: int, *, backwards: bool) ->
 
 
 def _holds_word(queue: Queue) -> Q:
-    token = f"{SEPARATOR}{search_form(queue.word)}{SEPARATOR}"
-    return Q(token_search__contains=token) | Q(Exists(_LIVING.filter(text__icontains=queue.word.strip())))
+    return having_token("top", queue.word) | Q(Exists(_LIVING.filter(text__icontains=queue.word.strip())))
 
 
 def _disagree(_: Queue) -> Q:

@@ -49,7 +49,11 @@ def parse_limit(value: object, default: int = DEFAULT_LIMIT, maximum: int = MAXI
 def page_of(rows: QuerySet[Row], ordering: Ordering, *, limit: int, cursor: str | None = None) -> Page[Row]:
     """The first `limit` rows after `cursor`, in one query; raises `Refused` for a cursor that makes no sense."""
     if cursor:
-        rows = rows.filter(_after(rows.model, ordering, cursor))
+        after = _after(rows.model, ordering, cursor)
+        try:
+            rows = rows.filter(after)
+        except (ValueError, TypeError):  # an annotation takes values of its own type alone
+            raise _bad_cursor() from None
     sign = "-" if ordering.descending else ""
     keys = [f"{sign}{ordering.field}"] + ([] if ordering.field == "pk" else [f"{sign}pk"])
     found = list(rows.order_by(*keys)[: limit + 1])

@@ -46,7 +46,7 @@ def test_a_card_shows_label_tags_tokens_density_and_heat(
 def test_most_frequent_features_come_first_and_the_count_is_told(page_client: Client, experiment: Experiment) -> None:
     html = html_of(page_client, experiment)
     assert cards(html)[:2] == [synthetic.ALWAYS_ON, synthetic.TWICE]
-    assert len(cards(html)) == views.CARDS
+    assert len(cards(html)) == views.FEATURES_SHOWN["cards"]
     assert f"{synthetic.FEATURES} features" in html
 
 
@@ -72,7 +72,7 @@ def test_htmx_gets_the_results_or_just_more_cards(page_client: Client, experimen
     assert cursor
     more = html_of(page_client, experiment, HTMX, ordering="index", cursor=cursor[1])
     assert "gallery-results" not in more
-    assert cards(more) == list(range(views.CARDS, synthetic.FEATURES))
+    assert cards(more) == list(range(views.FEATURES_SHOWN["cards"], synthetic.FEATURES))
     assert "cursor=" not in more
 
 
@@ -117,6 +117,20 @@ def test_nothing_found_says_what_to_do(page_client: Client, experiment: Experime
         {"max_density": "101 %"},
         {"max_density": "1e999"},
         {"min_density": "20 %", "max_density": "10 %"},
+        {"min_max_activation": "many"},
+        {"min_score": "150 %"},
+        {"density__gte": "0.1"},
+        {"experiment__name": "x"},
+        {"<script>alert(1)</script>": "x"},
+        {"ordering": "-closeness"},
+        {"ordering": "card__tokens"},
+        {"view": "sql"},
+        {"like": "-1"},
+        {"like": "999"},
+        {"cofiring": "1' OR 1=1"},
+        {"like": "1", "cofiring": "2"},
+        {"analysis": "not-a-number"},
+        {"words": "x" * 300},
         {"ordering": "experiment__name"},
         {"concept": "weekday' OR 1=1"},
         {"labelled": "perhaps"},
@@ -133,6 +147,7 @@ def test_an_unusable_state_is_a_sentence_and_keeps_what_was_typed(
     html = response.content.decode()
     assert 'role="alert"' in html
     assert cards(html) == []
+    assert "<script>alert" not in html
 
 
 def test_markup_is_text_everywhere(page_client: Client, experiment: Experiment) -> None:

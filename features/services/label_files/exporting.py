@@ -59,7 +59,7 @@ def _label_rows(features: QuerySet[Feature]) -> Iterator[Row]:
 def _rows_of_labels(labels: QuerySet[Label]) -> Iterator[Row]:
     """In the order of features and of time."""
     found = labels.select_related("feature").prefetch_related("tags")
-    light = found.defer("feature__summary", "feature__card", "feature__token_search")
+    light = found.defer("feature__summary", "feature__card")
     for label in light.order_by("feature__index", "created_at", "pk").iterator(chunk_size=ROWS_AT_ONCE):
         yield {
             "feature": label.feature.index,

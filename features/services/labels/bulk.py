@@ -13,6 +13,7 @@ from django.utils import timezone
 from features.models import Feature, Label, LabelRevision, Tag
 from features.services.labels.authors import Author
 from features.services.labels.drafts import LabelDraft
+from features.services.search import store_labels
 
 LabelTag = Label.tags.through
 _ROWS_AT_ONCE = 1_000
@@ -44,6 +45,7 @@ def add_labels(labels: Sequence[NewLabel], author: Author) -> int:
     LabelRevision.objects.bulk_create(
         [_revision(row, label, author) for row, label in zip(rows, fresh, strict=True)], batch_size=_ROWS_AT_ONCE
     )
+    store_labels(known)
     _make_current([row for row, label in zip(rows, fresh, strict=True) if label.is_wanted_current])
     return len(rows)
 

@@ -12,6 +12,7 @@ from features.models import Feature, Label, LabelRevision, Tag
 from features.services.labels.authors import Author
 from features.services.labels.drafts import LabelDraft
 from features.services.labels.reading import find_label
+from features.services.search import store_labels
 from latentlens.lib.problems import Conflict, NotFound
 
 Action, Review = LabelRevision.Action, Label.Review
@@ -173,9 +174,11 @@ def _save(label: Label, action: str, author: Author, tags: tuple[str, ...] | Non
 
 
 def _record(label: Label, action: str, author: Author, tags: tuple[str, ...] | None = None) -> None:
+    """The revision, and what search finds the feature by."""
     LabelRevision.objects.create(
         label=label, action=action, **content_of(label, tags), **author.columns, version=label.version
     )
+    store_labels([label.feature_id])
 
 
 def content_of(label: Label, tags: tuple[str, ...] | None = None) -> dict[str, Any]:

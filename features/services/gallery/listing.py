@@ -1,0 +1,57 @@
+"""The features that pass a filter, whole or page by page."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.db.models import Prefetch, QuerySet
+
+from features.models import Feature, Label
+from features.services.gallery.filters import GalleryFilter
+from features.services.gallery.neighbourhoods import Neighbourhood, neighbourhood_of
+from features.services.gallery.orderings import ORDERINGS, ordering_for, with_key
+from latentlens.lib.paging import Page, page_of
+
+
+@dataclass(frozen=True)
+class GalleryPage:
+    """One page; `total` (of all pages) is counted on the first one alone, `ordering` is the name that held."""
+
+    page: Page[Feature]
+    ordering: str
+    neighbourhood: Neighbourhood | None
+    total: int | None
+
+
+def features_of(experiment_id: int, wanted: GalleryFilter) -> QuerySet[Feature]:
+    """The features of an experiment that pass the filter, each with `current_labels` (one or none) and its tags.
+
+    Three queries whatever the number of features. The evidence of the feature page is not loaded. Raises `Refused`,
+    or `Conflict` where the index that a neighbourhood needs is missing.
+    """
+    return _features(experiment_id, wanted, neighbourhood_of(experiment_id, wanted))
+
+
+def gallery_page(
+    experiment_id: int, wanted: GalleryFilter, ordering: str | None, *, limit: int, cursor: str | None, count: bool
+) -> GalleryPage:
+    """One page in an order (None: the usual one), with the total if it is the first. Raises as `features_of`."""
+    neighbourhood = neighbourhood_of(experiment_id, wanted)
+    name = ordering_for(wanted, neighbourhood, ordering)
+    features = _features(experiment_id, wanted, neighbourhood)
+    page = page_of(with_key(features, name), ORDERINGS[name], limit=limit, cursor=cursor)
+    return GalleryPage(page, name, neighbourhood, features.count() if count and not cursor else None)
+
+
+def current_labels() -> Prefetch[str, QuerySet[Label], str]:
+    """Prefetches the current label of each feature, with its tags, into the list `current_labels`."""
+    labels = Label.objects.filter(is_current=True).prefetch_related("tags")
+    return Prefetch("labels", queryset=labels, to_attr="current_labels")
+
+
+def _features(experiment_id: int, wanted: GalleryFilter, neighbourhood: Neighbourhood | None) -> QuerySet[Any]:
+    features = Feature.objects.filter(wanted.conditions(experiment_id))
+    if neighbourhood is not None:
+        features = neighbourhood.annotate(features.filter(neighbourhood.condition))
+    return features.defer("summary").prefetch_related(current_labels())
