@@ -1,4 +1,4 @@
-"""How long the catalogue takes to answer on an installation's index: the reader's questions, and searches.
+"""How long the catalogue takes to answer on an installation's index: the reader's questions, searches, and pages.
 
     python -m benchmarks.synthetic_index            # once: prints the number of its experiment
     python -m benchmarks.catalogue EXPERIMENT
@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchmarks.figures import Figure, figures_of, tell
+from benchmarks.gallery_pages import report_pages
 from benchmarks.lens_click import signed_in
 from benchmarks.synthetic_index import Size
 from benchmarks.workbench import running, times_of_pages
@@ -53,6 +54,7 @@ def main() -> None:
         pairs = random.choice(features, size=(arguments.times + 1, 2)).tolist()
         question(*pairs[0])
         report(name, [timed(question, *pair) for pair in pairs[1:]])
+    report_pages(arguments.experiment, arguments.times)
 
 
 def figures(size: Size) -> Iterator[Figure]:

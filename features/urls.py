@@ -7,6 +7,7 @@ from features import (
     label_views,
     machine_views,
     map_views,
+    scatter_views,
     search_views,
     views,
 )
@@ -20,6 +21,7 @@ _label = f"{_feature}labels/<int:label_id>/"
 urlpatterns = [
     path("features/", views.newest, name="newest"),
     path("experiments/<int:experiment_id>/features/", views.gallery, name="gallery"),
+    path("experiments/<int:experiment_id>/features/scatter/", scatter_views.scatter, name="scatter"),
     path("experiments/<int:experiment_id>/features/jump/", views.jump, name="jump"),
     path(_desk, desk_views.desk, name="labelling"),
     path(f"{_desk}undo/", desk_views.undo, name="labelling-undo"),

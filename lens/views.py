@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
+from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils.cache import patch_vary_headers
-from django.views.decorators.http import require_GET, require_http_methods
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
 from django_htmx.http import push_url, reswap, retarget
 from django_htmx.middleware import HtmxDetails
 
@@ -63,6 +65,21 @@ def analysis(request: HtmxRequest, analysis_id: UUID) -> HttpResponse:
     if found.is_pending and request.htmx:
         found = wait_for(found, WAIT_SECONDS)
     return _analysis(request, found)
+
+
+@require_POST
+def features_of_text(request: HttpRequest, experiment_id: int) -> HttpResponse:
+    """The gallery of what fires on a typed text; while that is not read yet, the page that waits for it."""
+    try:
+        asked = request_analysis(experiment_id, request.POST.get("text", ""), FEATURES_PER_TOKEN, request.user)
+    except NotFound as missing:
+        raise Http404 from missing
+    except (Conflict, Refused) as refusal:
+        messages.error(request, refusal.message)
+        return redirect("features:gallery", experiment_id)
+    if wait_for(asked, WAIT_SECONDS).status != Analysis.Status.FINISHED:
+        return redirect(asked)
+    return redirect(f"{reverse('features:gallery', args=[experiment_id])}?analysis={asked.pk}")
 
 
 def _read(request: HtmxRequest) -> HttpResponse:

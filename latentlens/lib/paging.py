@@ -58,7 +58,7 @@ def page_of(rows: QuerySet[Row], ordering: Ordering, *, limit: int, cursor: str 
     keys = [f"{sign}{ordering.field}"] + ([] if ordering.field == "pk" else [f"{sign}pk"])
     found = list(rows.order_by(*keys)[: limit + 1])
     items = found[:limit]
-    return Page(items, _cursor_of(items[-1], ordering) if len(found) > limit else None)
+    return Page(items, cursor_after(items[-1], ordering) if len(found) > limit else None)
 
 
 def _after(model: type[Model], ordering: Ordering, cursor: str) -> Q:
@@ -72,7 +72,8 @@ def _after(model: type[Model], ordering: Ordering, cursor: str) -> Q:
     )
 
 
-def _cursor_of(row: Model, ordering: Ordering) -> str:
+def cursor_after(row: Model, ordering: Ordering) -> str:
+    """The cursor of the page that begins after a row, whose key of the ordering is loaded."""
     parts = [ordering.field, ordering.descending, getattr(row, ordering.field), row.pk]
     return base64.urlsafe_b64encode(json.dumps(parts, cls=_ExactEncoder).encode()).decode().rstrip("=")
 

@@ -6,11 +6,12 @@ The page, the API and the exports take one and the same `GalleryFilter`.
 
 from features.services.gallery.filters import CLOSE_TO, LABELLED, GalleryFilter, refuse_unknown_names
 from features.services.gallery.listing import GalleryPage, current_labels, features_of, gallery_page
-from features.services.gallery.neighbourhoods import Neighbourhood, neighbourhood_of, register
+from features.services.gallery.neighbourhoods import CLOSEST_AT_MOST, Neighbourhood, neighbourhood_of, register
 from features.services.gallery.orderings import CLOSEST_FIRST, DEFAULT_ORDERING, ORDERINGS, OrderingName, ordering_for
 from features.services.gallery.presets import CONCEPTS_FOUND, PRESETS, Preset
 
 __all__ = [
+    "CLOSEST_AT_MOST",
     "CLOSEST_FIRST",
     "CLOSE_TO",
     "CONCEPTS_FOUND",
