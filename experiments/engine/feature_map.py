@@ -60,6 +60,7 @@ def make_map(weights: Path, method: str, seed: int = SEED) -> Iterator[MapProgre
         points, shares = yield from _principal_components(rows, 2)
         yield MadeMap(_on_grid(points), (float(shares[0]), float(shares[1])))
         return
+    yield MapProgress("loading the method", 0, 1)
     layout = _layout_of(method, rows.count, seed)
     points, _ = yield from _principal_components(rows, COMPONENTS_BEFORE)
     yield MapProgress("layout", 0, 1)

@@ -139,12 +139,14 @@ class FeatureMapView {
     const { x, y, level, order, count } = this.points;
     const { palette, pixels } = this;
     const { width, height } = this.canvas;
-    const scale = this.scale * this.ratio, side = this._side(), half = side / 2;
+    const scale = this.scale * this.ratio, usual = this._side(), half = usual / 2;
+    const strong = usual + Math.round(2 * this.ratio); // what is emphasised is larger too
     const left = width / 2 - this.centre[0] * scale - half, top = height / 2 + this.centre[1] * scale - half;
     pixels.fill(0);
     for (let place = 0; place < count; place++) {
       const i = order[place];
       const column = Math.round(left + x[i] * scale), row = Math.round(top - y[i] * scale);
+      const side = level[i] === STRONG ? strong : usual;
       if (column < 0 || row < 0 || column + side > width || row + side > height) continue;
       const colour = palette[level[i]];
       for (let start = row * width + column, line = 0; line < side; line++, start += width) {

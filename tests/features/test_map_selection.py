@@ -26,6 +26,19 @@ def test_the_even_odd_rule_decides(mapped: Experiment) -> None:
     assert notched.holds(positions).tolist() == [True, False, True, True, False]
 
 
+def test_every_edge_counts_the_points_beside_it_however_it_runs() -> None:
+    grid = np.stack(np.meshgrid(np.arange(40), np.arange(40)), axis=-1).reshape(-1, 2).astype(np.uint16)
+    corners = [(3, 2), (30, 7), (22, 20), (35, 38), (12, 25), (2, 33), (9, 15)]
+    expected = np.zeros(len(grid), bool)
+    for (x1, y1), (x2, y2) in zip(corners, [*corners[1:], corners[0]], strict=True):
+        for number, (x, y) in enumerate(grid.tolist()):
+            if (y1 > y) != (y2 > y) and x < x1 + (y - y1) * (x2 - x1) / (y2 - y1):
+                expected[number] ^= True
+    found = Selection("pca", tuple(corners)).holds(grid)
+    assert 0 < expected.sum() < len(grid)
+    assert np.array_equal(found, expected)
+
+
 def test_a_selection_is_a_condition_on_features(mapped: Experiment) -> None:
     found = Feature.objects.filter(within(mapped.pk, SQUARE), experiment=mapped).values_list("index", flat=True)
     assert sorted(found) == [0, 1, 2]
