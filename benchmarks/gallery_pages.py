@@ -1,4 +1,4 @@
-"""How long the gallery's pages take, with the queries and the bytes of each: what benchmarks.catalogue prints of them.
+"""How long the gallery's pages take, and the bytes of each: what benchmarks.catalogue prints of them.
 
 The whole request is timed, from URL to HTML, by a signed-in client in this process. Targets on 131,072 features: p95
 below 150 ms on SQLite and 100 ms on Postgres, at most 8 queries, less than 300 KB.
@@ -42,15 +42,12 @@ def last_cursor(experiment_id: int) -> str:
 
 
 def report_pages(experiment_id: int, times: int) -> None:
-    from django.db import connection
-    from django.test.utils import CaptureQueriesContext
     from django.urls import reverse
 
     client = signed_in_client()
     address = reverse("features:gallery", args=[experiment_id])
     for name, state in pages(experiment_id):
-        with CaptureQueriesContext(connection) as queries:
-            size = len(answer(client, address, state))
+        size = len(answer(client, address, state))
         milliseconds = []
         for _ in range(times):
             started = time.perf_counter()
@@ -59,7 +56,6 @@ def report_pages(experiment_id: int, times: int) -> None:
         median, high = np.quantile(milliseconds, [0.5, 0.95])
         tell(f"gallery, {name}, p50", median, "ms")
         tell(f"gallery, {name}, p95", high, "ms")
-        tell(f"gallery, {name}, queries", len(queries))
         tell(f"gallery, {name}, size", size / 1000, "kB")
 
 

@@ -46,6 +46,11 @@ class Feature(models.Model):
             models.Index(fields=["experiment", "mean_activation", "id"], name="feature_by_mean_activation"),
             models.Index(fields=["experiment", "token_share", "id"], name="feature_by_token_share"),
             models.Index(fields=["experiment", "concept", "id"], name="feature_by_concept"),
+            # Covers what ranges are counted and drawn by, so that the long rows stay unread.
+            models.Index(
+                fields=["experiment", "density", "max_activation", "mean_activation", "token_share"],
+                name="feature_ranges",
+            ),
         ]
 
     def __str__(self) -> str:

@@ -29,13 +29,13 @@ def holding_words(text: str) -> Q:
         return Q(pk__in=[])
     fts5 = " AND ".join(f'"{word}"' for word in words)
     tsquery = " & ".join(f"'{word}'" for word in words)
-    return _found(_Matches("tokens", "labels", fts5=f"{{tokens labels}} : ({fts5} *)", tsquery=f"{tsquery}:*"))
+    return Q(_Matches("tokens || chr(32) || labels", f"{{tokens labels}} : ({fts5} *)", f"{tsquery}:*"))
 
 
 def having_token(kind: TokenKind, token: str) -> Q:
     """Features that have `token` among their top (or promoted) tokens; case and blanks around it do not count."""
     word = token_word(kind, token)
-    return _found(_Matches("exact_tokens", fts5=f'exact_tokens : "{word}"', tsquery=f"'{word}'"))
+    return Q(_Matches("exact_tokens", f'exact_tokens : "{word}"', f"'{word}'"))
 
 
 def words_of_feature(feature_id: int, top: Iterable[str], promoted: Iterable[str]) -> FeatureWords:
@@ -70,27 +70,27 @@ def store_labels(features: Collection[int]) -> None:
         )
 
 
-def _found(condition: _Matches) -> Q:
-    return Q(pk__in=FeatureWords.objects.filter(condition).values("feature"))
-
-
 class _Matches(Func):
-    """The full-text condition over columns of `FeatureWords`, as each database spells it.
+    """Of features: their words match, as each database spells it; `text` is what the Postgres index is over.
 
     The queries are made of quoted words alone, and are parameters nevertheless.
     """
 
     output_field = BooleanField()
 
-    def __init__(self, *columns: str, fts5: str, tsquery: str) -> None:
-        super().__init__(F("feature"), *(F(column) for column in columns))
-        self.fts5, self.tsquery = fts5, tsquery
+    def __init__(self, text: str, fts5: str, tsquery: str) -> None:
+        super().__init__(F("pk"))
+        self.text, self.fts5, self.tsquery = text, fts5, tsquery
 
     def as_sqlite(self, compiler: Any, connection: Any, **_: Any) -> tuple[str, tuple[Any, ...]]:
-        key, parameters = compiler.compile(self.source_expressions[0])
         words = "SELECT rowid FROM features_words_fts WHERE features_words_fts MATCH %s"
-        return f"{key} IN ({words})", (*parameters, self.fts5)
+        return self._among(compiler, words, self.fts5)
 
     def as_postgresql(self, compiler: Any, connection: Any, **_: Any) -> tuple[str, tuple[Any, ...]]:
-        columns = [compiler.compile(column)[0] for column in self.source_expressions[1:]]
-        return f"to_tsvector('simple', {' || chr(32) || '.join(columns)}) @@ to_tsquery('simple', %s)", (self.tsquery,)
+        matches = f"to_tsvector('simple', {self.text}) @@ to_tsquery('simple', %s)"
+        words = f"SELECT feature_id FROM features_featurewords WHERE {matches}"  # noqa: S608 - of constants alone
+        return self._among(compiler, words, self.tsquery)
+
+    def _among(self, compiler: Any, found: str, query: str) -> tuple[str, tuple[Any, ...]]:
+        key, parameters = compiler.compile(self.source_expressions[0])
+        return f"{key} IN ({found})", (*parameters, query)

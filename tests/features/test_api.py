@@ -77,7 +77,7 @@ def test_a_list_takes_the_same_queries_for_any_number_of_features(
 ) -> None:
     for feature in Feature.objects.all():
         add_label(feature.pk, LabelDraft.of("x", tags=["one", "two"]), Author())
-    with django_assert_num_queries(5):
+    with django_assert_num_queries(6):
         assert len(indices(api_client, experiment)) == synthetic.FEATURES
 
 

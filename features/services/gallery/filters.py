@@ -178,8 +178,8 @@ _CONDITIONS: dict[str, Callable[[Any], Q]] = {
     "tag": lambda name: _current(tags__name=name.strip().lower()),
     "author": _by,
     "method": lambda name: _current(method="" if name == "person" else name),
-    # The same as "no firings", by the column that an index holds.
-    "dead": lambda wanted: Q(density=0) if wanted else Q(density__gt=0),
+    # By the column that an index holds; a range of it would keep SQLite from walking the index of the ordering.
+    "dead": lambda wanted: Q(density=0) if wanted else ~Q(density=0),
     **_bounds("density"),
     **_bounds("max_activation"),
     **_bounds("mean_activation"),

@@ -11,7 +11,7 @@ from features.models import Feature, Label
 from features.services.gallery.filters import GalleryFilter
 from features.services.gallery.neighbourhoods import Neighbourhood, neighbourhood_of
 from features.services.gallery.orderings import ORDERINGS, ordering_for, with_key
-from latentlens.lib.paging import Page, page_of
+from latentlens.lib.paging import Ordering, Page, page_of
 
 
 @dataclass(frozen=True)
@@ -40,14 +40,22 @@ def gallery_page(
     neighbourhood = neighbourhood_of(experiment_id, wanted)
     name = ordering_for(wanted, neighbourhood, ordering)
     features = _features(experiment_id, wanted, neighbourhood)
-    page = page_of(with_key(features, name), ORDERINGS[name], limit=limit, cursor=cursor)
-    return GalleryPage(page, name, neighbourhood, features.count() if count and not cursor else None)
+    page = page_of(_keys_of(with_key(features, name), ORDERINGS[name]), ORDERINGS[name], limit=limit, cursor=cursor)
+    rows = features.in_bulk([row.pk for row in page.items])
+    shown = Page([rows[row.pk] for row in page.items if row.pk in rows], page.next)
+    return GalleryPage(shown, name, neighbourhood, features.count() if count and not cursor else None)
 
 
 def current_labels() -> Prefetch[str, QuerySet[Label], str]:
     """Prefetches the current label of each feature, with its tags, into the list `current_labels`."""
-    labels = Label.objects.filter(is_current=True).prefetch_related("tags")
+    labels = Label.objects.filter(is_current=True).order_by().prefetch_related("tags")
     return Prefetch("labels", queryset=labels, to_attr="current_labels")
+
+
+def _keys_of(features: QuerySet[Any], ordering: Ordering) -> QuerySet[Any]:
+    """What an order is made of alone: a database that has to sort would carry every card along."""
+    is_column = any(ordering.field == column.name for column in Feature._meta.concrete_fields)
+    return features.prefetch_related(None).only("pk", *([ordering.field] if is_column else []))
 
 
 def _features(experiment_id: int, wanted: GalleryFilter, neighbourhood: Neighbourhood | None) -> QuerySet[Any]:
