@@ -41,7 +41,7 @@ def gallery_page(
     name = ordering_for(wanted, neighbourhood, ordering)
     features = _features(experiment_id, wanted, neighbourhood)
     page = page_of(_keys_of(with_key(features, name), ORDERINGS[name]), ORDERINGS[name], limit=limit, cursor=cursor)
-    rows = features.in_bulk([row.pk for row in page.items])
+    rows = features.order_by().in_bulk([row.pk for row in page.items])
     shown = Page([rows[row.pk] for row in page.items if row.pk in rows], page.next)
     return GalleryPage(shown, name, neighbourhood, features.count() if count and not cursor else None)
 
