@@ -57,7 +57,7 @@ $(VENV)/.worker: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.worker
-	@$(PIP) --no-build-isolation ".[worker,dev]"
+	@$(PIP) --no-build-isolation ".[worker,map,dev]"
 	@touch $@
 
 $(VENV)/bin/python:

@@ -67,7 +67,6 @@ def test_without_the_extra_a_sentence_tells_how_to_get_it(
 
 
 def test_t_sne_places_every_feature_the_same_way_each_time(tmp_path: Path) -> None:
-    pytest.importorskip("sklearn")
     first, second = made(tmp_path, rows(), "tsne"), made(tmp_path, rows(), "tsne")
     assert first.positions.shape == (60, 2)
     assert np.array_equal(first.positions, second.positions)
