@@ -65,7 +65,7 @@ def test_from_layer_explorer_to_label_and_through_the_lens(visitor: Visitor, wor
     # What the feature fires on is known from its page, so the same words find it in the lens.
     words = page.locator(".example .tokens").first.inner_text()
     page.goto(experiment)
-    page.get_by_role("link", name="Lens").last.click()
+    page.get_by_role("link", name="Lens", exact=True).last.click()
     page.get_by_label("Prompt").fill(words)
     page.get_by_role("button", name="Analyse").click()
     expect(page.locator(".lens-tokens a.token").first).to_be_visible()
