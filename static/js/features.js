@@ -35,5 +35,7 @@ document.addEventListener("keydown", (event) => {
 document.addEventListener("htmx:afterSettle", (event) => {
   const text = event.target.querySelector?.(".document-tokens");
   const token = text?.querySelector(".token--selected");
-  if (token) text.scrollTop = token.offsetTop - text.clientHeight / 2;
+  if (!token) return;
+  text.scrollTop = token.offsetTop - text.clientHeight / 2;
+  token.scrollIntoView({ block: "nearest" }); // on a phone the passage begins near the end of the window
 });
