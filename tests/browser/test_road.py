@@ -63,7 +63,8 @@ def test_from_layer_explorer_to_label_and_through_the_lens(visitor: Visitor, wor
     assert page.evaluate("window.isTheSamePage")
 
     # What the feature fires on is known from its page, so the same words find it in the lens.
-    words = page.locator(".example .tokens").first.inner_text()
+    tokens = page.locator(".example").first.locator(".token").all_inner_texts()
+    words = "".join(tokens).replace("<|endoftext|>", "").replace("·", " ")
     page.goto(experiment)
     page.get_by_role("link", name="Lens", exact=True).last.click()
     page.get_by_label("Prompt").fill(words)
