@@ -26,7 +26,7 @@ from benchmarks.comparisons import PARTS, QUALITY_RATE, Scale, groups
 from benchmarks.documents import write_section
 from benchmarks.figure_parts import FIGURE_PARTS, FigurePart
 from benchmarks.folders import RESULTS
-from benchmarks.machine import describe
+from benchmarks.machine import describe, multiplies_bfloat16
 from benchmarks.rounds import interleaved
 
 ROUNDS = 3
@@ -82,7 +82,7 @@ def _measured(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _scale(options: argparse.Namespace) -> Scale:
-    scale = Scale(threads=options.threads)
+    scale = Scale(threads=options.threads, bfloat16=multiplies_bfloat16(describe()))
     if options.quick:
         scale = replace(scale, architectures=("topk",), quality_rates=(QUALITY_RATE,))
     return replace(scale, sizes=tuple(options.features)) if options.features else scale

@@ -38,6 +38,7 @@ class Scale:
     d_in: int = 768
     k: int = 32
     threads: int = 2
+    bfloat16: bool = True  # whether the processor multiplies it; where not, no side does
     architectures: tuple[Architecture, ...] = ("topk", "batchtopk", "relu")
     quality_steps: int = QUALITY_STEPS
     quality_rates: tuple[float, ...] = QUALITY_RATES
@@ -106,8 +107,7 @@ def _step_group(architecture: Architecture, size: int, baseline: str, scale: Sca
             _ours(OURS_FLOAT32, spec, "float32"),
             _ours(OURS_WITH_DEAD, spec, "dead"),
         ]
-    contenders += [_gemm(GEMM_FLOAT32, "float32", spec), _gemm(GEMM_BFLOAT16, "bfloat16", spec)]
-    contenders += _step_peers(spec, tuned=baseline == TUNED)
+    contenders += [*_gemms(spec, scale), *_step_peers(spec, scale, tuned=baseline == TUNED)]
     return Group(step_group(architecture, size, baseline), spec, contenders)
 
 
@@ -115,14 +115,14 @@ def _ours(name: str, spec: Spec, variant: str = "") -> Contender:
     return Contender(name, "benchmarks.ours.steps", spec.but(variant=variant))
 
 
-def _step_peers(spec: Spec, *, tuned: bool) -> list[Contender]:
+def _step_peers(spec: Spec, scale: Scale, *, tuned: bool) -> list[Contender]:
     """The peers that have the architecture, in their defaults and in what is faster; tuned, those that are fastest."""
-    peer = partial(_peer, tuned=tuned)
+    peer, fastest = partial(_peer, tuned=tuned), "autocast" if scale.bfloat16 else "float32"
     variants = {"topk": ("float32", "autocast", "sparse"), "batchtopk": ("float32",), "relu": ("float32", "autocast")}
     sides: list[Contender] = [
         peer(f"SAELens {variant}", "saelens", spec.but(variant=variant), SAELENS)
         for variant in variants[spec.arch]
-        if not tuned or variant == "autocast"
+        if (variant == fastest if tuned else scale.bfloat16 or variant != "autocast")
     ]
     if spec.arch == "topk":
         sides.append(peer("sparsify", "sparsify", spec, SPARSIFY))
@@ -145,8 +145,7 @@ def _end_to_end(scale: Scale) -> Iterator[Group]:
         )
         sides: list[Contender] = [
             Contender(OURS, "benchmarks.ours.end_to_end", spec),
-            _gemm(GEMM_FLOAT32, "float32", spec),
-            _gemm(GEMM_BFLOAT16, "bfloat16", spec),
+            *_gemms(spec, scale),
             _peer("sparsify", "sparsify", spec, SPARSIFY),
             _peer(SAELENS_FLOAT32, "saelens", spec.but(variant="float32"), SAELENS),
         ]
@@ -229,8 +228,10 @@ def _sweep(scale: Scale) -> Group:
     return Group("sweep", spec, sides, steps=SWEEP_STEPS)
 
 
-def _gemm(name: str, dtype: str, spec: Spec) -> Contender:
-    return Contender(name, "benchmarks.peers.gemm", spec.but(variant=dtype))
+def _gemms(spec: Spec, scale: Scale) -> list[Contender]:
+    """The encoder's product alone, in each number format that the processor multiplies."""
+    formats = {GEMM_FLOAT32: "float32"} | ({GEMM_BFLOAT16: "bfloat16"} if scale.bfloat16 else {})
+    return [Contender(name, "benchmarks.peers.gemm", spec.but(variant=dtype)) for name, dtype in formats.items()]
 
 
 def _peer(name: str, module: str, spec: Spec, environment: Environment, *, tuned: bool = False) -> Contender:

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from experiments.engine.kernels.arithmetic import multiplies_bfloat16
 from experiments.models import Experiment
 from experiments.runner import job_of
 
@@ -112,7 +113,7 @@ def _rows(path: Path) -> int:
 def _speeds(model: str, folder: Path) -> Speeds:
     size = 2_048
     products = []
-    for dtype in (torch.float32, torch.bfloat16):
+    for dtype in (torch.float32, *([torch.bfloat16] if multiplies_bfloat16() else [])):
         left, right = torch.randn(size, size).to(dtype), torch.randn(size, size).to(dtype)
         out = torch.empty(size, size, dtype=dtype)
         products.append(2 * size**3 / _seconds(lambda: torch.mm(left, right, out=out)))  # noqa: B023 - called at once

@@ -23,7 +23,7 @@ from benchmarks.comparisons import (
     step_group,
 )
 from benchmarks.figure_parts import FIGURE_PARTS
-from benchmarks.machine import has_amx
+from benchmarks.machine import has_amx, multiplies_bfloat16
 from benchmarks.rounds import Outcome
 from benchmarks.targets import Target
 
@@ -219,10 +219,11 @@ def _heading(results: Results) -> str:
     machine = results["machine"]
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
     peers = ", ".join(packages for packages in machine["peers"].values())
+    without = "" if multiplies_bfloat16(machine) else " No bfloat16: neither side nor limit computes with it here."
     return (
         f"{machine['date']}, {machine['processor']}, {machine['cores']} cores, {machine['memory_gb']} GB, "
         f"{' '.join(machine['flags']) or 'no vector flags known'}; load before {machine['load_before']}. "
-        f"{versions}; {peers}. {results['rounds']} rounds, medians."
+        f"{versions}; {peers}. {results['rounds']} rounds, medians.{without}"
     )
 
 
