@@ -16,10 +16,9 @@ from typing import Any
 
 from billiard.process import active_children
 from celery import signals
-from django.conf import settings
 
 from latentlens.lib import shutdown
-from latentlens.lib.large_blocks import keep_large_blocks
+from latentlens.lib.long_work import prepare_for_long_work
 
 _parent_pid = 0
 
@@ -51,8 +50,7 @@ def _prepare_child(**_: Any) -> None:
     """
     if os.getpid() != _parent_pid:
         signal.signal(signal.SIGTERM, _note_request)
-        keep_large_blocks()
-        os.setpriority(os.PRIO_PROCESS, 0, max(os.getpriority(os.PRIO_PROCESS, 0), settings.TRAINING_NICENESS))
+        prepare_for_long_work()
 
 
 def _note_request(_number: int, _frame: FrameType | None) -> None:

@@ -22,4 +22,5 @@ from latentlens.settings import *  # noqa: E402, F403
 ALLOWED_HOSTS = [*ALLOWED_HOSTS, "testserver"]  # noqa: F405
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 STORAGES["staticfiles"] = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}  # noqa: F405
+TRAINING_NICENESS = 0  # commands that train step back, and what pytest gives up it cannot take back
 STATIC_ROOT.mkdir()  # noqa: F405 - otherwise collected before the web process starts

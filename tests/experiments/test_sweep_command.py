@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,16 @@ def test_ctrl_c_pauses_all_and_resume_goes_on(
     fake.before.clear()
     call_command("sweep", "--resume", str(Sweep.objects.get().pk))
     assert list(members.values_list("status", flat=True)) == [Status.FINISHED] * 2
+
+
+def test_it_steps_back_as_a_worker_does(
+    fake: FakeSweep, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch, settings: Any
+) -> None:
+    asked: list[tuple[int, ...]] = []
+    settings.TRAINING_NICENESS = 19
+    monkeypatch.setattr(os, "setpriority", lambda *call: asked.append(call))
+    call_command("sweep", *SMALL, "--k", "4,16")
+    assert asked == [(os.PRIO_PROCESS, 0, 19)]
 
 
 @pytest.mark.parametrize(

@@ -53,6 +53,14 @@ def test_it_trains_and_prints_a_summary(engine: FakeEngine, capsys: pytest.Captu
     assert "training finished" in err
 
 
+def test_it_steps_back_as_a_worker_does(engine: FakeEngine, monkeypatch: pytest.MonkeyPatch, settings: Any) -> None:
+    asked: list[tuple[int, ...]] = []
+    settings.TRAINING_NICENESS = 19
+    monkeypatch.setattr(os, "setpriority", lambda *call: asked.append(call))
+    train()
+    assert asked == [(os.PRIO_PROCESS, 0, 19)]
+
+
 def test_with_json_it_prints_what_the_api_answers_and_nothing_else(
     engine: FakeEngine, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -13,6 +13,7 @@ from experiments.failures import explain
 from experiments.progress_bar import ProgressBar
 from experiments.replaying import StepRange, replay_experiment
 from experiments.services.experiments import experiment_by_id
+from latentlens.lib.long_work import prepare_for_long_work
 from latentlens.lib.problems import Problem
 
 _log = logging.getLogger(__name__)
@@ -30,6 +31,7 @@ class Command(BaseCommand):
         try:
             experiment = experiment_by_id(options["experiment"])
             steps = _step_range(options["first"], options["last"], experiment.config["training"])
+            prepare_for_long_work()
             found = replay_experiment(experiment, steps, ProgressBar(sys.stderr).show)
         except (CommandError, Problem) as refusal:
             raise CommandError(str(refusal), returncode=2) from None

@@ -23,6 +23,7 @@ from experiments.services.leases import claim, claim_with_its_sweep, new_owner
 from experiments.services.sweeps import members_of, request_of, store_sweep, sweep_by_id
 from experiments.sweep_runner import train_side_by_side
 from latentlens.lib import shutdown
+from latentlens.lib.long_work import prepare_for_long_work
 from latentlens.lib.problems import Problem
 from latentlens.lib.site_address import site_address
 
@@ -50,6 +51,7 @@ class Command(BaseCommand):
             raise CommandError("\n".join(problem.fields.values()) or problem.message) from None
         except (OperationalError, ProgrammingError):
             raise CommandError("The database is not ready: run `manage.py migrate` first.") from None
+        prepare_for_long_work()
         with train.logs_in_file(), train.interruptible():
             self._train(sweep)
             self._finish(sweep)

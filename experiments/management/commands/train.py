@@ -27,6 +27,7 @@ from experiments.services.experiments import RESUMABLE, experiment_by_id, store_
 from experiments.services.leases import claim, conclude, new_owner
 from experiments.setting_options import add_settings, settings_given
 from latentlens.lib import shutdown
+from latentlens.lib.long_work import prepare_for_long_work
 from latentlens.lib.problems import Problem
 from latentlens.lib.site_address import site_address
 
@@ -57,6 +58,7 @@ class Command(BaseCommand):
             raise CommandError("The database is not ready: run `manage.py migrate` first.") from None
         if not claim(experiment.pk, owner, RESUMABLE):
             raise CommandError(f"Experiment {experiment.pk} is in the hands of another worker just now.")
+        prepare_for_long_work()
         with logs_in_file(), interruptible():
             self._run(experiment.pk, owner)
         self._report(experiment_by_id(experiment.pk), as_json=options["json"])
