@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 from experiments.engine.config import Setting
@@ -29,9 +29,21 @@ def parse_setting(setting: Setting, raw: Raw) -> Any:
         return _parsed(setting, raw)
     except Refused:
         if setting.name in LISTED and len(several(raw)) > 1:
-            sentence = f"{setting.name} takes one value; to compare several, start a sweep ({WAYS_TO_SWEEP})."
-            raise refused_field(setting.name, sentence) from None
+            raise _one_value_only(setting.name) from None
         raise
+
+
+def refuse_lists(given: Mapping[str, Raw]) -> None:
+    """For a command line, where a comma or space is between values and never within one, as `manage.py sweep` reads it:
+    "256,512" are two numbers there, and 256,512 in a form. Raises Refused."""
+    for name in LISTED:
+        if len(several(given.get(name))) > 1:
+            raise _one_value_only(name)
+
+
+def _one_value_only(name: str) -> Refused:
+    sentence = f"{name} takes one value, written without commas; to compare several, start a sweep ({WAYS_TO_SWEEP})."
+    return refused_field(name, sentence)
 
 
 def several(raw: Any) -> list[Any]:

@@ -25,6 +25,7 @@ from experiments.schemas import ExperimentOut
 from experiments.services.configurations import ExperimentRequest, middle_layer
 from experiments.services.experiments import RESUMABLE, experiment_by_id, store_experiment
 from experiments.services.leases import claim, conclude, new_owner
+from experiments.services.typed_settings import refuse_lists
 from experiments.setting_options import add_settings, settings_given
 from latentlens.lib import shutdown
 from latentlens.lib.long_work import prepare_for_long_work
@@ -67,6 +68,7 @@ class Command(BaseCommand):
         """The experiment that is run: `paused`, so that no worker takes it before this process does."""
         if options["resume"]:
             return _to_resume(options["resume"])
+        refuse_lists(settings_given(options))
         return store_experiment(ExperimentRequest(**asked_for(options)), Status.PAUSED)
 
     def _run(self, experiment_id: int, owner: str) -> None:
