@@ -13,6 +13,7 @@ from ninja.files import UploadedFile
 from experiments.models import Experiment
 from features.models import LabelImport, MachineLabelling
 from features.services import label_files, machine_labels
+from features.services.concept_agreement import AgreementReport, agreement_report
 from features.services.gallery import GalleryFilter, refuse_unknown_names
 from features.services.label_transfer import start_transfer
 from latentlens.lib.api_responses import REFUSALS, ProblemBody
@@ -58,11 +59,18 @@ class MachineLabellingOut(Schema):
     labelled: int
     convincing: int = Field(description="Labels with a balanced accuracy of 0.8 or more on held-out windows.")
     failures: dict[str, list[int]] = Field(description="Reason to the indices of features without a tested label.")
+    agreement: AgreementReport | None = Field(
+        description="The labels against the concepts planted in the corpus, where these are known."
+    )
     error: str
 
     @staticmethod
     def resolve_experiment(row: MachineLabelling) -> int:
         return row.experiment_id
+
+    @staticmethod
+    def resolve_agreement(row: MachineLabelling) -> AgreementReport | None:
+        return agreement_report(row)
 
 
 class TransferIn(Schema):

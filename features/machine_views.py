@@ -11,6 +11,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 from experiments.models import Experiment
 from features.models import MachineLabelling
 from features.services import machine_labels
+from features.services.concept_agreement import agreement_report
 from features.services.label_transfer import start_transfer, transfer_sources
 from features.views import HtmxRequest
 from latentlens.lib.numbers import parse_integer, parse_number
@@ -42,6 +43,7 @@ def machine_labelling(request: HtmxRequest, experiment_id: int) -> HttpResponse:
         "beside": passes
         and machine_labels.is_endpoint(passes[0].method)
         and machine_labels.scores_beside(experiment, passes[0].method),
+        "agreement": agreement_report(passes[0]) if passes else None,
         "is_live": any(row.is_live for row in passes),
         "failures": [(reason, len(indices), indices[:INDICES_SHOWN]) for reason, indices in passes[0].failures.items()]
         if passes

@@ -276,6 +276,9 @@ class MachineLabelling(models.Model):
     labelled = models.PositiveIntegerField(default=0)
     convincing = models.PositiveIntegerField(default=0, help_text="Labels with a balanced accuracy of 0.8 or more.")
     failures = models.JSONField(default=dict, help_text="Reason to the indices of features that got no tested label.")
+    agreement = models.JSONField(
+        default=dict, help_text="Planted concept to the label of its feature and how that compares with the truth."
+    )
     error = models.TextField(blank=True)
     created_at = models.DateTimeField(default=timezone.now)
     finished_at = models.DateTimeField(null=True, blank=True)

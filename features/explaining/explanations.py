@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,9 +10,10 @@ import numpy as np
 from features.activation_index import ActivationIndex
 from features.activation_index.firings import firings_of_range
 from features.activation_index.text import Positions
+from features.explaining.agreement import Agreement, agreement_of
 from features.explaining.detection import Detection, detect, draw_windows
 from features.explaining.families import Family, families_of
-from features.explaining.harvest_view import Flags, HarvestView
+from features.explaining.harvest_view import HarvestView
 from features.explaining.rules import Rule, best_rule
 
 ACTIVATIONS_AT_ONCE = 4_000_000
@@ -21,20 +22,25 @@ SEED = 20_240_913
 
 @dataclass(frozen=True)
 class Explanation:
-    """What a feature seems to fire on, and how it did on held-out text; `problem` says why there is neither."""
+    """What a feature seems to fire on, and how it did on held-out text; `problem` says why there is neither.
+
+    `agreements`: with the planted concepts that the feature recovers, where such are known.
+    """
 
     feature: int
     text: str = ""
     note: str = ""
     detection: Detection | None = None
     problem: str = ""
+    agreements: tuple[Agreement, ...] = ()
 
 
 class Explainer:
     """Explains features of one index. Raises IndexUnavailable when it is made."""
 
-    def __init__(self, index: ActivationIndex) -> None:
-        self._files = index.files
+    def __init__(self, index: ActivationIndex, planted: Mapping[int, Mapping[str, Positions]] | None = None) -> None:
+        """`planted`: for each feature that recovers planted concepts, the positions that carry each of these."""
+        self._files, self._planted = index.files, planted or {}
         self.view = HarvestView.of(index.files)
         self._families: list[Family] = families_of(self.view)
 
@@ -52,18 +58,18 @@ class Explainer:
         rule = best_rule(self._families, firings[self.view.explains[firings]])
         if rule is None:
             return Explanation(feature, problem="It fires too seldom in the half of the text that explains.")
+        agreements = self._agreements(feature, rule)
         windows = draw_windows(self.view, firings, np.random.default_rng([SEED, feature]))
         if windows is None:
-            return Explanation(feature, _short(rule.text), _note(rule), problem="There is too little text to test on.")
-        detection = detect(windows, _expects(rule, windows.firing), _expects(rule, windows.silent))
-        return Explanation(feature, _short(rule.text), _note(rule), detection)
+            problem = "There is too little text to test on."
+            return Explanation(feature, _short(rule.text), _note(rule), problem=problem, agreements=agreements)
+        detection = detect(windows, rule.expects(windows.firing), rule.expects(windows.silent))
+        return Explanation(feature, _short(rule.text), _note(rule), detection, agreements=agreements)
 
-
-def _expects(rule: Rule, windows: Positions) -> Flags:
-    """Whether the rule holds on any token of each window."""
-    matches = rule.matches(np.maximum(windows, 0)) & (windows >= 0)
-    expected: Flags = np.any(matches, axis=1)
-    return expected
+    def _agreements(self, feature: int, rule: Rule) -> tuple[Agreement, ...]:
+        planted = self._planted.get(feature, {})
+        found = [agreement_of(self.view, rule, *concept, [SEED, feature]) for concept in planted.items()]
+        return tuple(agreement for agreement in found if agreement is not None)
 
 
 def _note(rule: Rule) -> str:

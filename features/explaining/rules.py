@@ -41,6 +41,12 @@ class Rule:
         """Whether it expects the feature to fire on each position: [positions] booleans."""
         return np.isin(self.family.keys[positions], np.array(self.keys, np.int64))
 
+    def expects(self, windows: Keys) -> Flags:
+        """Whether it holds on any token of each window: [windows] booleans for [windows, tokens] positions or -1."""
+        matches = self.matches(np.maximum(windows, 0)) & (windows >= 0)
+        expected: Flags = np.any(matches, axis=1)
+        return expected
+
 
 def best_rule(families: Sequence[Family], firings: Keys) -> Rule | None:
     """The best rule for the positions on which a feature fires in the explaining half; None where they are too few."""

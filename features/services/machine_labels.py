@@ -16,6 +16,7 @@ from experiments.models import Experiment
 from experiments.services.folders import experiment_folder
 from features.activation_index import ActivationIndex, IndexUnavailable
 from features.models import DetectionTest, Feature, Label, MachineLabelling
+from features.services.concept_agreement import agreement_facts, planted_by_feature
 from features.services.labels import Author, LabelDraft, edit_label
 from features.services.labels.bulk import NewLabel, add_labels
 from features.tasks import label_by_machine, transfer_labels
@@ -113,7 +114,7 @@ def _explainer_of(row: MachineLabelling) -> Explainer | EndpointExplainer:
 
     index = ActivationIndex(experiment_folder(row.experiment_id))
     if not is_endpoint(row.method):
-        return Explainer(index)
+        return Explainer(index, planted_by_feature(row.experiment, index))
     endpoint = Endpoint(
         settings.EXPLAINER_URL, settings.EXPLAINER_MODEL, settings.EXPLAINER_API_KEY, settings.EXPLAINER_TIMEOUT
     )
@@ -167,6 +168,7 @@ def _write(row: MachineLabelling, explanations: Sequence[Explanation]) -> bool:
         labelled=F("labelled") + len(labels),
         convincing=F("convincing") + sum(test.balanced_accuracy >= CONVINCING for test in tested),
         failures=failures,
+        agreement=state.agreement | agreement_facts(explanations),
     )
     return True
 

@@ -10,6 +10,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from experiments.services.experiments import experiment_by_id
 from features.models import MachineLabelling
+from features.services.concept_agreement import agreement_report, report_as_json
 from features.services.machine_labels import METHOD, cancel_labelling, label_features, new_labelling
 from latentlens.accounts.services import installation_owner
 from latentlens.lib.problems import Problem
@@ -37,11 +38,17 @@ class Command(BaseCommand):
             raise CommandError(row.error)
         if options["json"]:
             names = ("features", "labelled", "convincing", "failures")
-            self.stdout.write(json.dumps({name: getattr(row, name) for name in names}))
+            found = {name: getattr(row, name) for name in names} | {"agreement": report_as_json(row)}
+            self.stdout.write(json.dumps(found))
             return
         self.stdout.write(
             f"{row.labelled:,} of {row.features:,} live features have a label; {row.convincing:,} of them tell "
             "held-out windows apart with a balanced accuracy of 0.8 or more."
         )
+        if report := agreement_report(row):
+            self.stdout.write(
+                f"Of {len(report.rows):,} planted concepts that a feature recovers, {report.told:,} are told by its "
+                f"label (balanced accuracy of 0.8 or more on held-out windows; mean {report.mean:.2f})."
+            )
         for reason, indices in row.failures.items():
             self.stdout.write(f"  {len(indices):,}: {reason}")
