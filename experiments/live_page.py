@@ -124,8 +124,13 @@ def repeat_url(experiment: Experiment) -> str:
 
 
 def fine_tune_url(experiment: Experiment) -> str:
-    """The Layer Explorer, filled in with the settings of this experiment, whose SAE is to be trained further."""
-    return f"{reverse('experiments:new')}?{urlencode(explorer_values(experiment) | {'start_from': experiment.pk})}"
+    """The Layer Explorer, filled in with the settings of this experiment, whose SAE is to be trained further.
+
+    But for its learning rate: what a training from nothing takes would undo a good part of what was learned.
+    """
+    said = explorer_values(experiment) | {"start_from": experiment.pk}
+    said.pop("learning_rate", None)
+    return f"{reverse('experiments:new')}?{urlencode(said)}"
 
 
 def _ahead(experiment: Experiment) -> int:

@@ -4,17 +4,12 @@ from __future__ import annotations
 
 import math
 
-from experiments.engine.config import TrainingConfig
-
-
-def default_learning_rate(n_features: int) -> float:
-    """2e-4 / sqrt(n_features / 2^14): the scaling law that Gao et al. 2024 (arXiv:2406.04093) fitted."""
-    return float(2e-4 / math.sqrt(n_features / 2**14))
+from experiments.engine.config import TrainingConfig, published_learning_rate
 
 
 def scheduled_learning_rate(config: TrainingConfig, n_features: int, step: int) -> float:
     """The rate of `step` (from 0): linear warm-up over the first share of the steps, then as `config.schedule` says."""
-    peak = config.learning_rate or default_learning_rate(n_features)
+    peak = config.learning_rate or published_learning_rate(n_features)
     warmup_steps = config.warmup_share * config.steps
     warmup = min(1.0, (step + 1) / max(1.0, warmup_steps))
     return peak * warmup * _decay(config, step, warmup_steps)

@@ -17,6 +17,7 @@ from experiments.engine.config import (
     ModelConfig,
     config_with,
     default_batch_tokens,
+    default_learning_rate,
     validate,
 )
 from experiments.engine.model_card import ModelCard
@@ -82,7 +83,8 @@ def configure(request: ExperimentRequest) -> Configuration:
     start = form.check(lambda: start_of(request.start_from))
     values = form.check_settings(request.settings)
     form.raise_mistakes()
-    config = replace(config_with(model, corpus_config(corpus), _filled_in(values, card)), start=start)
+    filled = _filled_in(values, card, begins_anew=start is None)
+    config = replace(config_with(model, corpus_config(corpus), filled), start=start)
     check_against_card(config, card)
     refuse_another_kind(config, card)
     if config.packing == "across_documents":
@@ -146,14 +148,20 @@ class _Checklist:
             raise Refused(" ".join(dict.fromkeys(self._mistakes.values())), self._mistakes)
 
 
-def _filled_in(values: Mapping[str, Any], card: ModelCard | None) -> dict[str, Any]:
-    """The values with the defaults that this installation has, and those that follow from the model and each other."""
+def _filled_in(values: Mapping[str, Any], card: ModelCard | None, *, begins_anew: bool) -> dict[str, Any]:
+    """The values with the defaults that this installation has, and those that follow from the model and each other.
+
+    What is trained further has no rate of its own here: the published one, which is low, keeps what was learned.
+    """
     filled = default_values() | dict(values)
     if filled["context_length"] is None:
         readable = card.context_length if card else DEFAULT_CONTEXT_LENGTH
         filled["context_length"] = min(DEFAULT_CONTEXT_LENGTH, readable)
     if filled["batch_tokens"] is None:
         filled["batch_tokens"] = default_batch_tokens(filled["training_tokens"])
+    if filled["learning_rate"] is None and begins_anew:
+        steps = filled["training_tokens"] // filled["batch_tokens"]
+        filled["learning_rate"] = default_learning_rate(steps, filled["n_features"])
     return filled
 
 

@@ -16,7 +16,7 @@ import torch
 
 from experiments.engine.artifacts import ArtifactError, ExperimentFolder, sha256_of
 from experiments.engine.checkpoints import TrainingState, load_checkpoint
-from experiments.engine.config import ARCHITECTURES, ExperimentConfig
+from experiments.engine.config import ARCHITECTURES, ExperimentConfig, TrainingConfig, default_learning_rate
 from experiments.engine.records import Checkpointed, Measurement, Progress, Record
 from experiments.engine.sae import Sae, SaeDescription, load_sae, save_sae
 from experiments.engine.schedules import scheduled_learning_rate
@@ -254,6 +254,20 @@ def test_the_learning_rate_warms_up_stays_and_decays() -> None:
     assert rates[10:80] == [5e-3] * 70
     assert rates[90] == pytest.approx(2.5e-3)
     assert 0 < rates[99] < rates[98]
+
+
+def test_a_config_without_a_rate_is_trained_as_when_it_was_stored() -> None:
+    training = TrainingConfig(tokens=10_000, batch_tokens=100, warmup_share=0.0)
+    assert scheduled_learning_rate(training, 2**14, 0) == 2e-4
+    assert scheduled_learning_rate(training, 2**16, 0) == 1e-4
+
+
+@pytest.mark.parametrize(
+    ("steps", "n_features", "rate"),
+    [(1, 4_096, 3e-3), (2_000, 4_096, 3e-3), (8_000, 4_096, 1.5e-3), (10**6, 2**14, 2e-4), (10**6, 2**18, 1.34e-4)],
+)
+def test_the_default_rate_falls_with_the_steps_to_the_published_one(steps: int, n_features: int, rate: float) -> None:
+    assert default_learning_rate(steps, n_features) == rate
 
 
 def test_saved_weights_work_on_unscaled_hidden_states(tmp_path: Path) -> None:

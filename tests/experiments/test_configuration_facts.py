@@ -60,7 +60,7 @@ def test_repeating_asks_for_every_setting_again(data_dir: Path) -> None:
 def test_the_address_names_only_what_is_not_so_by_default(make_experiment: Make) -> None:
     named = set(parse_qs(urlsplit(repeat_url(make_experiment())).query))
     columns = {"model", "corpus", "layer", "site", "architecture", "n_features", "k", "training_tokens", "seed"}
-    assert named == columns | {"context_length", "batch_tokens"}  # which follow from others
+    assert named == columns | {"context_length", "batch_tokens", "learning_rate"}  # which follow from others
 
 
 def test_what_was_changed_is_told_with_its_unit(page_client: Client, data_dir: Path) -> None:

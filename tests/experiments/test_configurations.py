@@ -50,6 +50,12 @@ def test_defaults_follow_the_settings(data_dir: Path, settings: Any) -> None:
     assert (found.config.sae.n_features, found.config.sae.sparsity_coefficient) == (333, 0.5)
 
 
+def test_the_learning_rate_follows_from_the_steps_and_is_stored(data_dir: Path) -> None:
+    short = configure(request(training_tokens=100_000)).config.training
+    long = configure(request(training_tokens=8_000 * 4_096, n_features=4_096)).config.training
+    assert (short.learning_rate, long.steps, long.learning_rate) == (3.2e-3, 8_000, 1.5e-3)
+
+
 def test_windows_fit_a_model_that_reads_little(data_dir: Path) -> None:
     write_model(data_dir / "models" / "short", max_position_embeddings=32)
     assert configure(request(model="short")).config.context_length == 32

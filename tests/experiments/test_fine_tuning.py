@@ -10,7 +10,7 @@ import pytest
 from django.test import Client
 
 from experiments import runner
-from experiments.live_page import repeat_url
+from experiments.live_page import fine_tune_url, repeat_url
 from experiments.models import Experiment
 from experiments.services.configurations import ExperimentRequest, configure
 from experiments.services.experiments import store_experiment
@@ -40,6 +40,12 @@ def test_the_configuration_names_the_start_and_its_weights(
     monkeypatch.setattr(runner, "resolve_device", lambda _: "cpu")
     assert runner.job_of(stored).start_folder == experiment_folder(finished.pk).path
     assert runner.job_of(finished).start_folder is None
+
+
+def test_what_is_trained_further_keeps_the_low_rate(finished: Experiment) -> None:
+    assert finished.config["training"]["learning_rate"] is not None
+    assert "learning_rate" not in fine_tune_url(finished)
+    assert configure(request(start_from=finished.pk)).config.training.learning_rate is None
 
 
 def test_only_a_finished_experiment_of_the_same_kind_will_do(finished: Experiment, make_experiment: Make) -> None:

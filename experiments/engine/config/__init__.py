@@ -18,7 +18,12 @@ from experiments.engine.config.reading import as_json
 from experiments.engine.config.setting import Choice, ConfigError, Setting
 from experiments.engine.config.settings import BOUNDS, PARTS, SETTINGS, config_with, recorded_values, values_of
 from experiments.engine.config.sources import CorpusConfig, ImportConfig, ModelConfig, Place, StartConfig
-from experiments.engine.config.training import TrainingConfig, default_batch_tokens
+from experiments.engine.config.training import (
+    TrainingConfig,
+    default_batch_tokens,
+    default_learning_rate,
+    published_learning_rate,
+)
 from experiments.engine.config.validation import SAFE_NAME, validate
 
 # How many activations the harvest sorts at a time, about: 32 MB that take a fraction of a second.
@@ -54,6 +59,8 @@ __all__ = [
     "as_json",
     "config_with",
     "default_batch_tokens",
+    "default_learning_rate",
+    "published_learning_rate",
     "recorded_values",
     "validate",
     "values_of",

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from experiments.engine.config.choices import FITS_THRESHOLD, HAS_AUXILIARY_LOSS, PRECISIONS, RESAMPLES, SCHEDULES
 from experiments.engine.config.setting import BRICKEN, GAO, LARGEST, setting
 
+# The learning rate of a short training, and the steps from which on it falls: see docs/saes.md.
+SHORT_RATE, SHORT_STEPS = 3e-3, 2_000
 # Adam remembers no more than a twelfth of the steps, nor less than 20 steps: see docs/saes.md.
 LONGEST_MEMORY, SHORTEST_MEMORY, MEMORY_SHARE = 1_000, 20, 1 / 12
 
@@ -38,9 +41,10 @@ class TrainingConfig:
         None,
         "Learning rate",
         "The highest one of the schedule.",
-        left_out="2e-4 / sqrt(n_features / 16,384)",
+        left_out="3e-3; above 2,000 steps 3e-3 * sqrt(2,000 / steps), at least 2e-4 / sqrt(n_features / 16,384), which "
+        "is the default where an SAE is trained further",
         kind="number",
-        source=GAO,
+        source=f"{GAO} (long trainings); measured (docs/saes.md)",
         minimum=1e-8,
         maximum=1.0,
     )
@@ -201,3 +205,20 @@ def default_batch_tokens(training_tokens: int) -> int:
     """
     fitting = [size for size in (512, 1_024, 2_048, 4_096) if training_tokens // size >= 1_500]
     return max(fitting, default=512)
+
+
+def published_learning_rate(n_features: int) -> float:
+    """2e-4 / sqrt(n_features / 2^14): what Gao et al. 2024 (arXiv:2406.04093) fitted to very long trainings.
+
+    It is also what a stored config without a rate means, so that it trains again and goes on as it was.
+    """
+    return float(2e-4 / math.sqrt(n_features / 2**14))
+
+
+def default_learning_rate(steps: int, n_features: int) -> float:
+    """Three digits of 3e-3, which falls with the root of the steps above 2,000, and never below the published rate.
+
+    On the built-in model that is the best rate without dead features for each architecture (docs/saes.md).
+    """
+    falling = SHORT_RATE * math.sqrt(SHORT_STEPS / max(steps, SHORT_STEPS))
+    return float(f"{max(falling, published_learning_rate(n_features)):.3g}")
