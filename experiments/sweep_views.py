@@ -12,6 +12,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from experiments import live_page
 from experiments.engine.config import SETTINGS
+from experiments.metric_explanations import EXPLANATIONS
 from experiments.models import Experiment, Sweep
 from experiments.pareto import charts, legend, sweep_rows
 from experiments.services import sweeps as service
@@ -99,6 +100,8 @@ def _context(sweep: Sweep) -> dict[str, Any]:
         "is_live": is_live,
         **_offers(members),
         "finished": finished,
+        "seed_twins": service.seed_twins(members),
+        "seed_stability": EXPLANATIONS["seed_stability"],
         "compared": [(SETTINGS[name].title, sweep.request.get(name, [])) for name in LISTED],
         "worker_is_missing": is_live and not worker_is_alive("experiments"),
     }

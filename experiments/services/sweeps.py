@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -118,6 +119,18 @@ def sweep_by_id(sweep_id: int) -> Sweep:
 def members_of(sweep: Sweep) -> QuerySet[Experiment]:
     """The experiments of a sweep, in the order of their values."""
     return sweep.experiments.select_related("corpus").order_by("pk")
+
+
+def seed_twins(members: Iterable[Experiment]) -> tuple[Experiment, Experiment] | None:
+    """The first two finished experiments that differ in nothing but their seed."""
+    first_with: dict[str, Experiment] = {}
+    for member in members:
+        if member.status == Status.FINISHED:
+            rest = {name: value for name, value in member.config.items() if name != "seed"}
+            twin = first_with.setdefault(json.dumps(rest, sort_keys=True), member)
+            if twin.seed != member.seed:
+                return twin, member
+    return None
 
 
 def sweeps_with_counts() -> QuerySet[Sweep]:

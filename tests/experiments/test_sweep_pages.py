@@ -73,6 +73,14 @@ def test_the_page_shows_numbers_and_links_to_the_experiments(page_client: Client
     assert "hx-get" not in html.partition('id="sweep-results"')[2].partition(">")[0]
 
 
+def test_experiments_that_differ_in_their_seed_are_named_for_the_comparison(page_client: Client) -> None:
+    seeds = store_sweep(SweepRequest(SMALL | {"name": ""}, {"k": "2, 4", "seed": "0, 1"}, "Seeds"), Status.FINISHED)
+    first, second = members_of(seeds).filter(k=2)
+    assert f"compare_seeds {first.pk} {second.pk}" in page(page_client, seeds.get_absolute_url())
+    Experiment.objects.filter(seed=1).update(status=Status.PAUSED)
+    assert "compare_seeds" not in page(page_client, seeds.get_absolute_url())
+
+
 def test_a_sweep_that_has_just_begun_says_so_and_looks_again(page_client: Client) -> None:
     sweep = store_sweep(SweepRequest(SMALL, {"k": "2, 4"}), Status.QUEUED)
     html = page(page_client, sweep.get_absolute_url())
