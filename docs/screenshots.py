@@ -70,6 +70,12 @@ def read_prompt(page: Page, experiment: str) -> str:
     return re.sub(r"^https?://[^/]+", "", page.url)
 
 
+def draw_map(page: Page) -> None:
+    """Wait for the map, which the first visit asks a worker for, and colour it by what is known of the demo."""
+    page.wait_for_selector("#map-canvas[data-draw-ms]", timeout=DEMO_SECONDS * 1000)
+    page.locator("#map-colour").select_option("concept")
+
+
 def photograph(browser: Browser, state: str, base: str, pages: dict[str, str], folder: Path) -> None:
     for width, viewport in (("", DESKTOP), ("-phone", PHONE)):
         for scheme in ("light", "dark"):
@@ -77,6 +83,8 @@ def photograph(browser: Browser, state: str, base: str, pages: dict[str, str], f
             page = context.new_page()
             for name, path in pages.items():
                 page.goto(path, wait_until="load")
+                if name == "map":
+                    draw_map(page)
                 page.wait_for_timeout(400)  # curves draw in one animation frame after the data has come
                 page.screenshot(path=folder / f"{name}{width}-{scheme}.png")
             context.close()
@@ -103,6 +111,8 @@ def main() -> None:
             "experiment": experiment,
             "gallery": f"{experiment}features/?ordering=-density",
             "feature": options.feature or strongest_feature(page, experiment),
+            "map": f"{experiment}map/",
+            "desk": f"{experiment}labelling/",
             "lens": read_prompt(page, experiment),
         }
         state = str(data_dir / "browser-state.json")

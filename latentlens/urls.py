@@ -14,6 +14,8 @@ from experiments.urls import websocket_urlpatterns as sockets_of_experiments
 from latentlens import error_pages, health
 from latentlens.api import api
 
+admin.site.site_header = admin.site.site_title = "Latent Lens"
+
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("latentlens.accounts.urls")),
     path("admin/", admin.site.urls),

@@ -69,6 +69,7 @@ def test_nobody_is_left_out(visitor: Visitor, pages: dict[str, str], name: str, 
     visit = visitor.open(color_scheme=scheme)
     visit.page.goto(pages[name])
     visit.expect_accessible()
+    visit.expect_no_sideways_scroll()
 
 
 @pytest.mark.parametrize("name", PAGES)
