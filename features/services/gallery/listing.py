@@ -30,7 +30,8 @@ def features_of(experiment_id: int, wanted: GalleryFilter) -> QuerySet[Feature]:
     Three queries whatever the number of features. The evidence of the feature page is not loaded. Raises `Refused`,
     or `Conflict` where the index that a neighbourhood needs is missing.
     """
-    return _features(experiment_id, wanted, neighbourhood_of(experiment_id, wanted))
+    neighbourhood = neighbourhood_of(experiment_id, wanted)
+    return _as_shown(_passing(experiment_id, wanted, neighbourhood), neighbourhood)
 
 
 def gallery_page(
@@ -39,9 +40,10 @@ def gallery_page(
     """One page in an order (None: the usual one), with the total if it is the first. Raises as `features_of`."""
     neighbourhood = neighbourhood_of(experiment_id, wanted)
     name = ordering_for(wanted, neighbourhood, ordering)
-    features = _features(experiment_id, wanted, neighbourhood)
+    features = _passing(experiment_id, wanted, neighbourhood)
     page = page_of(_keys_of(with_key(features, name), ORDERINGS[name]), ORDERINGS[name], limit=limit, cursor=cursor)
-    rows = features.order_by().in_bulk([row.pk for row in page.items])
+    # What passes is asked once, for the keys: a word that thousands of features hold is dear to look up again.
+    rows = _as_shown(Feature.objects.order_by(), neighbourhood).in_bulk([row.pk for row in page.items])
     shown = Page([rows[row.pk] for row in page.items if row.pk in rows], page.next)
     return GalleryPage(shown, name, neighbourhood, features.count() if count and not cursor else None)
 
@@ -55,11 +57,15 @@ def current_labels() -> Prefetch[str, QuerySet[Label], str]:
 def _keys_of(features: QuerySet[Any], ordering: Ordering) -> QuerySet[Any]:
     """What an order is made of alone: a database that has to sort would carry every card along."""
     is_column = any(ordering.field == column.name for column in Feature._meta.concrete_fields)
-    return features.prefetch_related(None).only("pk", *([ordering.field] if is_column else []))
+    return features.only("pk", *([ordering.field] if is_column else []))
 
 
-def _features(experiment_id: int, wanted: GalleryFilter, neighbourhood: Neighbourhood | None) -> QuerySet[Any]:
+def _passing(experiment_id: int, wanted: GalleryFilter, neighbourhood: Neighbourhood | None) -> QuerySet[Any]:
     features = Feature.objects.filter(wanted.conditions(experiment_id))
-    if neighbourhood is not None:
-        features = neighbourhood.annotate(features.filter(neighbourhood.condition))
-    return features.defer("summary").prefetch_related(current_labels())
+    return features if neighbourhood is None else neighbourhood.annotate(features.filter(neighbourhood.condition))
+
+
+def _as_shown(features: QuerySet[Any], neighbourhood: Neighbourhood | None) -> QuerySet[Any]:
+    """With what cards, rows and files show of a feature; how close it is too, where it is close to something."""
+    near = features if neighbourhood is None else neighbourhood.annotate(features)
+    return near.defer("summary").prefetch_related(current_labels())
