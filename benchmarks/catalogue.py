@@ -54,7 +54,7 @@ def main() -> None:
         pairs = random.choice(features, size=(arguments.times + 1, 2)).tolist()
         question(*pairs[0])
         report(name, [timed(question, *pair) for pair in pairs[1:]])
-    report_pages(arguments.experiment, arguments.times)
+    report_pages(arguments.experiment, arguments.times, random.choice(features, size=arguments.times + 1).tolist())
 
 
 def figures(size: Size) -> Iterator[Figure]:

@@ -67,6 +67,15 @@ def co_firing(request: HtmxRequest, experiment_id: int, index: int) -> HttpRespo
 
 
 @require_GET
+def window(request: HtmxRequest, experiment_id: int, index: int) -> HttpResponse:
+    def found(evidence: FiringEvidence) -> dict[str, Any]:
+        bins = evidence.window()
+        return {"window": bins, "densest": max((part.density for part in bins), default=0.0)}
+
+    return _section(request, experiment_id, index, "window", found)
+
+
+@require_GET
 def document(request: HtmxRequest, experiment_id: int, index: int) -> HttpResponse:
     def found(evidence: FiringEvidence) -> dict[str, Any]:
         return {"found": evidence.document(request.GET.get("position", ""))}
@@ -117,15 +126,13 @@ def _problem(problem: Problem) -> dict[str, Any]:
 def feature_page(request: HttpRequest, experiment_id: int, index: int, refused: RefusedForms) -> HttpResponse:
     """The whole page; `refused` are forms that could not be saved, which keep what was typed."""
     evidence = evidence_or_404(experiment_id, index)
-    firing = FiringEvidence(evidence.feature)
     context = {
         "nav": "features",
         "experiment": evidence.feature.experiment,
         "feature": evidence.feature,
         "evidence": evidence,
         **label_forms(evidence, refused),
-        **_examples(request, firing),
-        **_window(firing),
+        **_examples(request, FiringEvidence(evidence.feature)),
     }
     return render(request, "features/detail.html", context, status=422 if refused else 200)
 
@@ -153,12 +160,3 @@ def _examples(request: HttpRequest, firing: FiringEvidence) -> dict[str, Any]:
     except Problem as problem:
         return context | {"examples_problem": problem.message, "offer_harvest": isinstance(problem, IndexMissing)}
     return context | {"examples": found}
-
-
-def _window(firing: FiringEvidence) -> dict[str, Any]:
-    """Where in the window it fires; where the index is missing, the examples say it."""
-    try:
-        bins = firing.window()
-    except IndexMissing:
-        return {}
-    return {"window": bins, "densest": max((part.density for part in bins), default=0.0)}

@@ -46,6 +46,7 @@ urlpatterns = [
     path(f"{_feature}strata/", feature_views.strata, name="strata"),
     path(f"{_feature}near-misses/", feature_views.near_misses, name="near-misses"),
     path(f"{_feature}co-firing/", feature_views.co_firing, name="co-firing"),
+    path(f"{_feature}window/", feature_views.window, name="window"),
     path(f"{_feature}document/", feature_views.document, name="document"),
     path(f"{_feature}evidence/", feature_views.evidence, name="evidence"),
     path(f"{_feature}labels/", label_views.add_label, name="add-label"),

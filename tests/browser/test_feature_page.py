@@ -11,7 +11,12 @@ from tests.browser.visits import PHONE, Visit, Visitor
 from tests.browser.workbench import Workbench
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
-PARTS = {"strata": ".stratum-head", "near-misses": ".example, p.muted", "co-firing": ".table, p.muted"}
+PARTS = {
+    "strata": ".stratum-head",
+    "near-misses": ".example, p.muted",
+    "co-firing": ".table, p.muted",
+    "window": ".window-places",
+}
 ANSWER = 60_000  # milliseconds: the first text loads the model
 
 
@@ -44,7 +49,7 @@ def test_the_whole_page_is_for_everybody(visitor: Visitor, address: str, scheme:
     _expect_good(visit)
 
 
-@pytest.mark.parametrize("part", ["strata/", "near-misses/", "co-firing/?within=2", "document/?position=9"])
+@pytest.mark.parametrize("part", ["strata/", "near-misses/", "co-firing/?within=2", "window/", "document/?position=9"])
 def test_every_part_is_a_page_without_javascript(visitor: Visitor, address: str, part: str) -> None:
     plain = visitor.open(java_script_enabled=False).page
     plain.goto(address)

@@ -20,7 +20,7 @@ from tests.features import synthetic_index as synthetic
 from tests.features.synthetic_index import SyntheticIndex
 
 HTMX = {"HX-Request": "true"}
-PARTS = ("strata", "near-misses", "co-firing")
+PARTS = ("strata", "near-misses", "co-firing", "window")
 
 
 def feature_at(index: int) -> Feature:
