@@ -29,7 +29,6 @@ class StaleLabel(Conflict):
         self.label = label
 
 
-@transaction.atomic
 def add_label(
     feature_id: int,
     draft: LabelDraft,
@@ -43,8 +42,7 @@ def add_label(
 
     Raises `NotFound` when the feature is gone.
     """
-    _lock(feature_id)
-    label = Label.objects.create(
+    label = Label(
         feature_id=feature_id,
         text=draft.text,
         note=draft.note,
@@ -52,14 +50,16 @@ def add_label(
         review=review,
         match_score=match_score,
         score=score,
-        is_current=False,
         **author.columns,
     )
-    label.tags.set(tags_named(draft.tags))
-    _record(label, Action.ADDED, author, draft.tags)
-    current = _of(feature_id).filter(is_current=True).first()
-    if current is None or current.is_by_machine or not author.method:
-        _make_current(label)
+    # On SQLite everybody else who writes waits for this transaction, so it holds nothing that can be read after it.
+    with transaction.atomic():
+        _lock(feature_id)
+        label.is_current = _takes_over(feature_id, author)
+        label.save(force_insert=True)
+        if draft.tags:
+            label.tags.set(tags_named(draft.tags))
+        _record(label, Action.ADDED, author, draft.tags)
     return find_label(feature_id, label.pk)
 
 
@@ -154,6 +154,17 @@ def _lock(feature_id: int) -> None:
 
 def _of(feature_id: int) -> QuerySet[Label]:
     return Label.objects.filter(feature=feature_id)
+
+
+def _takes_over(feature_id: int, author: Author) -> bool:
+    """Whether a new label becomes the current one; the one that is it so far then no longer is."""
+    current = _of(feature_id).filter(is_current=True).first()
+    if current is None:
+        return True
+    if author.method and not current.is_by_machine:
+        return False
+    _of(feature_id).filter(is_current=True).update(is_current=False)
+    return True
 
 
 def _make_current(label: Label) -> None:
