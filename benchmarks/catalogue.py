@@ -66,8 +66,8 @@ def figures(size: Size) -> Iterator[Figure]:
         yield "making the synthetic index and its catalogue", time.monotonic() - started, "s"
         yield from figures_of("benchmarks.catalogue", "1", data=data)
         with running(data) as workbench, signed_in(workbench.link) as page:
-            for path, median, unit in times_of_pages(page, workbench):
-                yield f"of {size.features:,} features: {path}", median, unit
+            for what, value, unit in times_of_pages(page, workbench):
+                yield f"of {size.features:,} features: {what}", value, unit
 
 
 def live_features(folder: ExperimentFolder) -> list[int]:
