@@ -43,6 +43,9 @@ class ExperimentAdmin(admin.ModelAdmin):
     search_fields = ("name", "model", "corpus__name", "weights_sha256")
     date_hierarchy = "created_at"
 
+    class Media:
+        css = {"all": ["css/experiments-admin.css"]}
+
     def get_readonly_fields(self, request: HttpRequest, obj: Experiment | None = None) -> list[str]:
         return ["page", *(field.name for field in Experiment._meta.fields if field.name != "name")]
 
