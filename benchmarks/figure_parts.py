@@ -49,7 +49,7 @@ FIGURE_PARTS = {
             ("*, a write (p95)", at_most(250, "ms")),
             ("of these requests failed", at_most(0)),
             ("labels lost", at_most(0)),
-            ("next of 30 features on the desk, p95", at_most(150)),
+            ("next of 30 features on the desk, p95", at_most(150, "ms")),
             ("*, peak memory", None),
             ("export *", at_most(60, "s")),
             ("import *", at_most(60, "s")),
