@@ -26,6 +26,7 @@ def pages(experiment_id: int) -> Iterator[tuple[str, dict[str, str]]]:
     yield "unlabelled", {"labelled": "false"}
     yield "ordered by confidence", {"ordering": "-confidence"}
     yield "ordered by score", {"ordering": "-score", "view": "table"}
+    yield "ordered by label", {"ordering": "label"}
     yield "ordered by share of one token", {"ordering": "-token_share", "dead": "false"}
     yield "searched, a rare word", {"words": "kelomi"}
     yield "searched, the beginning of many words", {"words": "ke"}

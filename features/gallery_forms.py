@@ -36,6 +36,8 @@ ORDERING_NAMES = {
     "score": "Worst tested label",
     "-concept_f1": "Best at a concept",
     "concept_f1": "Worst at a concept",
+    "label": "Label, A to Z",
+    "-label": "Label, Z to A",
     "index": "Index, rising",
     "-index": "Index, falling",
     "-closeness": "Closest",

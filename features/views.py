@@ -25,7 +25,7 @@ FEATURES_SHOWN = {"cards": 24, "table": 50}
 # Header, its ordering without sign, what it says when it is pointed at.
 _COLUMNS = (
     ("#", "index", "Index of the feature"),
-    ("label", "", ""),
+    ("label", "label", "Text of its label"),
     ("top tokens", "", ""),
     ("density", "density", "Share of the harvested tokens on which it fires"),
     ("max", "max_activation", "Its largest activation"),
@@ -52,7 +52,7 @@ class Header:
 
     @property
     def is_number(self) -> bool:
-        return bool(self.query) and self.words != "concept"
+        return bool(self.query) and self.words not in ("label", "concept")
 
 
 @require_GET
@@ -121,12 +121,13 @@ def _context(
 
 
 def _headers(state: QueryDict, found: GalleryPage) -> list[Header]:
-    """Pressed, a column puts its largest first, and pressed again its smallest."""
+    """Pressed, a column puts its largest first, and pressed again its smallest; text begins with A."""
     closeness = [(found.neighbourhood.measure, "closeness", found.neighbourhood.title)] if found.neighbourhood else []
     headers = []
     for words, column, title in [*_COLUMNS, *closeness]:
         direction = {column: "ascending", f"-{column}": "descending"}.get(found.ordering, "")
-        ordering = column if direction == "descending" and column != "closeness" else f"-{column}"
+        first, second = (column, f"-{column}") if column == "label" else (f"-{column}", column)
+        ordering = second if found.ordering == first and column != "closeness" else first
         headers.append(Header(words, title, _with(state, ordering=ordering) if column else "", direction))
     return headers
 

@@ -96,6 +96,9 @@ def _python_value(model: type[Model], name: str, value: Any) -> Any:
     try:
         field = model._meta.pk if name == "pk" else model._meta.get_field(name)
     except FieldDoesNotExist:
+        if isinstance(value, str) and "\x00" in value:
+            raise ValueError(value) from None  # Postgres takes no such text
+        json.dumps(value, ensure_ascii=False).encode()  # no database takes half of a character
         return value  # an annotation: JSON's own types are enough
     return field.to_python(value) if field is not None and hasattr(field, "to_python") else value
 

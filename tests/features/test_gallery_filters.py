@@ -90,12 +90,34 @@ def test_facts_of_the_current_label_narrow_it(experiment: Experiment, owner: Use
     assert indices(experiment, min_score=0.8) == []
 
 
+def test_labels_are_in_the_order_of_their_text(experiment: Experiment) -> None:
+    for index, text in ((3, "Noon"), (8, "apples"), (5, "zebras"), (9, "noon tide"), (6, "apples")):
+        label(index, text)
+    assert in_order(experiment, "label")[:5] == [6, 8, 3, 9, 5]
+    assert in_order(experiment, "-label")[:5] == [5, 9, 3, 8, 6]
+    for name in ("label", "-label"):
+        assert in_order(experiment, name, limit=1) == in_order(experiment, name, limit=200)
+
+
+def test_no_label_comes_after_what_has_none(experiment: Experiment) -> None:
+    label(3, "\U0010ffff")
+    assert in_order(experiment, "label")[0] == in_order(experiment, "-label")[0] == 3
+
+
+@pytest.mark.parametrize("text", ["1\0", "1\ud800"])
+def test_a_cursor_with_text_that_no_database_takes_is_refused(experiment: Experiment, text: str) -> None:
+    parts = json.dumps(["label_key", False, text, 1]).encode()
+    cursor = base64.urlsafe_b64encode(parts).decode()
+    with pytest.raises(Refused, match="cursor does not belong"):
+        gallery_page(experiment.pk, GalleryFilter(), "label", limit=3, cursor=cursor, count=False)
+
+
 def test_what_is_missing_comes_last_whichever_way_it_goes(experiment: Experiment) -> None:
     for index, confidence in ((3, 0.2), (8, 1.0), (5, None), (9, 0.6)):
         label(index, confidence=confidence)
     assert in_order(experiment, "-confidence")[:3] == [8, 9, 3]
     assert in_order(experiment, "confidence")[:3] == [3, 9, 8]
-    for name in ("-confidence", "confidence", "-score", "concept_f1", "-concept_f1"):
+    for name in ("-confidence", "confidence", "-score", "concept_f1", "-concept_f1", "label", "-label"):
         assert sorted(in_order(experiment, name)) == list(range(synthetic.FEATURES))
     assert in_order(experiment, "concept_f1")[0] == in_order(experiment, "-concept_f1")[0] == synthetic.WEEKDAY
 

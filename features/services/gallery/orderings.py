@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Literal, get_args
 
-from django.db.models import F, FloatField, OuterRef, QuerySet, Subquery, Value
-from django.db.models.functions import Coalesce
+from django.db.models import F, FloatField, OuterRef, QuerySet, Subquery, TextField, Value
+from django.db.models.functions import Coalesce, Concat, Lower
 
 from features.models import Feature, Label
 from features.services.gallery.filters import GalleryFilter
@@ -28,6 +28,8 @@ OrderingName = Literal[
     "score",
     "-concept_f1",
     "concept_f1",
+    "label",
+    "-label",
     "index",
     "-index",
     "-closeness",
@@ -35,7 +37,12 @@ OrderingName = Literal[
 DEFAULT_ORDERING: OrderingName = "-density"
 CLOSEST_FIRST: OrderingName = "-closeness"
 
-_OF_LABELS = ("confidence", "score")
+# A digit before the text decides first in every collation, so that no text comes after what has none.
+_OF_LABELS: dict[str, Any] = {
+    "confidence": F("confidence"),
+    "score": F("score"),
+    "label": Concat(Value("1"), Lower("text"), output_field=TextField()),
+}
 _MAY_BE_MISSING = (*_OF_LABELS, "concept_f1")
 
 
@@ -59,12 +66,19 @@ def ordering_for(wanted: GalleryFilter, neighbourhood: Neighbourhood | None, nam
 
 
 def with_key(features: QuerySet[Feature], name: str) -> QuerySet[Any]:
-    """The features with the key of an ordering; what is missing comes last, whichever way it goes. All are 0 to 1."""
+    """The features with the key of an ordering; what is missing comes last, whichever way it goes."""
     column = name.removeprefix("-")
     if column not in _MAY_BE_MISSING:
         return features
-    last = Value(-1.0 if name.startswith("-") else 2.0, output_field=FloatField())
     value: Any = F(column)
     if column in _OF_LABELS:
-        value = Subquery(Label.objects.filter(feature=OuterRef("pk"), is_current=True).order_by().values(column)[:1])
-    return features.annotate(**{f"{column}_key": Coalesce(value, last)})
+        labels = Label.objects.filter(feature=OuterRef("pk"), is_current=True).order_by()
+        value = Subquery(labels.values(of_label=_OF_LABELS[column])[:1])
+    return features.annotate(**{f"{column}_key": Coalesce(value, _last(column, is_descending=name.startswith("-")))})
+
+
+def _last(column: str, *, is_descending: bool) -> Value:
+    """A key beyond all others; numbers are 0 to 1."""
+    if column == "label":
+        return Value("0" if is_descending else "2", output_field=TextField())
+    return Value(-1.0 if is_descending else 2.0, output_field=FloatField())
