@@ -17,14 +17,16 @@ _LONGEST_WORD, _LONGEST_TOKEN = 100, 200
 
 def words_of(text: str) -> list[str]:
     """Runs of letters and digits, case and accents folded: "Café-au-lait" is cafe, au, lait."""
-    folded = unicodedata.normalize("NFKD", text.casefold())
-    plain = "".join(character for character in folded if not unicodedata.combining(character))
+    plain = text.casefold()
+    if not plain.isascii():
+        folded = unicodedata.normalize("NFKD", plain)
+        plain = "".join(character for character in folded if not unicodedata.combining(character))
     return [word[:_LONGEST_WORD] for word in _WORD.findall(plain)]
 
 
 def distinct_words(*texts: str) -> str:
     """The words of these texts, each once, with blanks between them."""
-    return " ".join(dict.fromkeys(word for text in texts for word in words_of(text)))
+    return " ".join(dict.fromkeys(word for text in dict.fromkeys(texts) for word in words_of(text)))
 
 
 def token_word(kind: TokenKind, token: str) -> str:
