@@ -56,6 +56,7 @@ EXPLAINER_MODEL = _environment.text("EXPLAINER_MODEL", default="")
 EXPLAINER_API_KEY = _environment.text("EXPLAINER_API_KEY", default="")
 EXPLAINER_TIMEOUT = _environment.integer("EXPLAINER_TIMEOUT", default=60, minimum=1, maximum=3600)
 TRAINING_NICENESS = _environment.integer("TRAINING_NICENESS", default=10, minimum=0, maximum=19)
+IMPORTS_AHEAD = _environment.boolean("IMPORTS_AHEAD", default=True)
 
 SETTING_PROBLEMS = _environment.problems
 

@@ -18,6 +18,7 @@ from typing import Any
 
 from billiard.process import active_children
 from celery import signals
+from django.conf import settings
 
 from latentlens.lib import shutdown
 from latentlens.lib.logs import get_logger
@@ -55,7 +56,7 @@ def _tell_children(**_: Any) -> None:
 def _import_ahead(**_: Any) -> None:
     """In a thread, because a child has to say at once that it is up; the parent, which forks, never has torch."""
     global _importing
-    if os.getpid() != _parent_pid:
+    if os.getpid() != _parent_pid and settings.IMPORTS_AHEAD:
         _importing = threading.Thread(target=_import_all, name="importing", daemon=True)
         _importing.start()
 

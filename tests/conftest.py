@@ -111,6 +111,7 @@ def child_environment(transactional_db: None, settings: Any) -> dict[str, str]:
         "API_KEY": settings.API_KEY,
         "LOG_LEVEL": "INFO",
         "PYTHONWARNINGS": "default",
+        "IMPORTS_AHEAD": "false",  # most tests kill their worker, or start many, before it has got anything of it
     }
     for name in ("DATA_DIR", "MODELS_DIR", "IMPORTS_DIR", "HF_CACHE_DIR", "REDIS_URL"):
         variables[name] = str(getattr(settings, name))

@@ -54,7 +54,7 @@ class Workbench:
     def corpus(self) -> dict[str, Any]:
         """The corpus of the file, uploaded once."""
         corpora: list[dict[str, Any]] = self.api.get("/api/corpora").json()["items"]
-        return corpora[0] if corpora else self._upload()
+        return next((corpus for corpus in corpora if corpus["source"] == "upload"), None) or self._upload()
 
     def _created(self, address: str, settings: dict[str, Any]) -> dict[str, Any]:
         request = {"model": MODEL, "layer": 1, "corpus": self.corpus()["id"], "n_features": 64, "k": 4}

@@ -18,7 +18,8 @@ pytestmark = [
 
 @pytest.fixture
 def worker(child_environment: dict[str, str], tmp_path: Path) -> Iterator[ChildProcess]:
-    started = start_worker(child_environment, tmp_path / "worker.log", queues="experiments")
+    environment = child_environment | {"IMPORTS_AHEAD": "true"}
+    started = start_worker(environment, tmp_path / "worker.log", queues="experiments")
     yield started
     started.kill_all()
 
