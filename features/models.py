@@ -273,6 +273,8 @@ class MachineLabelling(models.Model):
     features = models.PositiveIntegerField(default=0, help_text="Live features of the catalogue.")
     done = models.PositiveIntegerField(default=0, help_text="How many of them have been looked at.")
     next_index = models.PositiveIntegerField(default=0, help_text="Where it goes on after a stop.")
+    CONVINCING = 0.8  # a label with this balanced accuracy or more
+
     labelled = models.PositiveIntegerField(default=0)
     convincing = models.PositiveIntegerField(default=0, help_text="Labels with a balanced accuracy of 0.8 or more.")
     failures = models.JSONField(default=dict, help_text="Reason to the indices of features that got no tested label.")

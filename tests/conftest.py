@@ -21,7 +21,7 @@ from django.db import connection
 from django.test import Client
 
 from latentlens.accounts.services import installation_owner
-from tests.worker_processes import free_port, wait_until
+from tests.worker_processes import ChildProcess, free_port, wait_until
 
 NO_SKIPS = bool(os.environ.get("LATENTLENS_TEST_NO_SKIPS"))
 
@@ -116,6 +116,16 @@ def child_environment(transactional_db: None, settings: Any) -> dict[str, str]:
     for name in ("DATA_DIR", "MODELS_DIR", "IMPORTS_DIR", "HF_CACHE_DIR", "REDIS_URL"):
         variables[name] = str(getattr(settings, name))
     return dict(os.environ) | variables
+
+
+@pytest.fixture
+def workers(child_environment: dict[str, str]) -> Iterator[list[ChildProcess]]:
+    """A list for the workers that a test starts; what still runs is killed before the database is cleared."""
+    started: list[ChildProcess] = []
+    yield started
+    for worker in started:
+        worker.kill_all()
+    connection.close()
 
 
 def _url_of(database: dict[str, Any]) -> str:

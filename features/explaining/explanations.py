@@ -36,11 +36,14 @@ class Explanation:
 
 
 class Explainer:
-    """Explains features of one index. Raises IndexUnavailable when it is made."""
+    """Explains features of one index. Raises IndexUnavailable when it is made.
 
-    def __init__(self, index: ActivationIndex, planted: Mapping[int, Mapping[str, Positions]] | None = None) -> None:
-        """`planted`: for each feature that recovers planted concepts, the positions that carry each of these."""
-        self._files, self._planted = index.files, planted or {}
+    `planted`: for each feature that recovers planted concepts, the positions that carry each of these.
+    """
+
+    def __init__(self, index: ActivationIndex) -> None:
+        self._files = index.files
+        self.planted: Mapping[int, Mapping[str, Positions]] = {}
         self.view = HarvestView.of(index.files)
         self._families: list[Family] = families_of(self.view)
 
@@ -67,7 +70,7 @@ class Explainer:
         return Explanation(feature, _short(rule.text), _note(rule), detection, agreements=agreements)
 
     def _agreements(self, feature: int, rule: Rule) -> tuple[Agreement, ...]:
-        planted = self._planted.get(feature, {})
+        planted = self.planted.get(feature, {})
         found = [agreement_of(self.view, rule, *concept, [SEED, feature]) for concept in planted.items()]
         return tuple(agreement for agreement in found if agreement is not None)
 

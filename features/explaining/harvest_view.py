@@ -55,6 +55,15 @@ class HarvestView:
         tests: Flags = self.text.read & (self.document % 2 == 1)
         return tests
 
+    def test_documents(self) -> list[tuple[int, int, NDArray[np.integer]]]:
+        """Number, first position and token ids of each document to test on."""
+        rows = zip(self.text.documents.tolist(), self.text.starts.tolist(), self.text.lengths.tolist(), strict=True)
+        return [
+            (number, start, self.text.tokens[start : start + length])
+            for number, start, length in rows
+            if number % 2 == 1 and start < len(self.text.tokens)
+        ]
+
     @cached_property
     def test_positions(self) -> Positions:
         return np.flatnonzero(self.tests)

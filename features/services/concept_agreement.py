@@ -9,17 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 from experiments.models import Experiment
 from experiments.planted_truth import planted_in
-from features.activation_index import ActivationIndex
 from features.models import MachineLabelling
 from features.services.evidence import concept_titles
 
 if TYPE_CHECKING:
     from features.activation_index.text import Positions
     from features.explaining.explanations import Explanation
+    from features.explaining.harvest_view import HarvestView
 
-# From here on the evaluation says that one feature recovers a concept; from there on a label tells the concept.
-RECOVERED_F1 = 0.8
-TOLD = 0.8
+RECOVERED_F1 = 0.8  # from here on the evaluation says that one feature recovers a concept
 
 
 @dataclass(frozen=True)
@@ -50,20 +48,12 @@ class AgreementReport:
     rows: tuple[ConceptAgreement, ...]
 
 
-def planted_by_feature(experiment: Experiment, index: ActivationIndex) -> dict[int, dict[str, Positions]]:
-    """For each feature that recovers concepts, which held-out positions carry them. Raises IndexUnavailable."""
-    from features.explaining.harvest_view import HarvestView  # noqa: PLC0415 - numpy and the whole text
-
+def planted_by_feature(experiment: Experiment, view: HarvestView) -> dict[int, dict[str, Positions]]:
+    """For each feature that recovers concepts, which positions to test on carry them."""
     recovered = _recovered(experiment)
     if not recovered:
         return {}
-    text = HarvestView.of(index.files).text
-    held_out = [
-        (int(number), int(start), text.tokens[start : start + length])
-        for number, start, length in zip(text.documents, text.starts, text.lengths, strict=True)
-        if number % 2 == 1 and start < len(text.tokens)
-    ]
-    planted = planted_in(experiment, held_out)
+    planted = planted_in(experiment, view.test_documents())
     found: dict[int, dict[str, Positions]] = defaultdict(dict)
     for concept, feature in recovered.items():
         if concept in planted:
@@ -96,7 +86,7 @@ def agreement_report(row: MachineLabelling) -> AgreementReport | None:
     found = [ConceptAgreement(name, titles.get(name, name), **facts) for name, facts in row.agreement.items()]
     found.sort(key=lambda one: (-one.balanced_accuracy, one.concept))
     scores = [one.balanced_accuracy for one in found]
-    told = sum(score >= TOLD for score in scores)
+    told = sum(score >= MachineLabelling.CONVINCING for score in scores)
     return AgreementReport(len(_recovered(row.experiment)), told, sum(scores) / len(scores), tuple(found))
 
 

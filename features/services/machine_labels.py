@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from features.explaining.explanations import Explainer, Explanation
 
 FEATURES_AT_ONCE = 256
-CONVINCING = 0.8
 METHOD = "token statistics"
 TRANSFER = "transfer"
 ENDPOINT_PREFIX = "model "
@@ -114,7 +113,9 @@ def _explainer_of(row: MachineLabelling) -> Explainer | EndpointExplainer:
 
     index = ActivationIndex(experiment_folder(row.experiment_id))
     if not is_endpoint(row.method):
-        return Explainer(index, planted_by_feature(row.experiment, index))
+        explainer = Explainer(index)
+        explainer.planted = planted_by_feature(row.experiment, explainer.view)
+        return explainer
     endpoint = Endpoint(
         settings.EXPLAINER_URL, settings.EXPLAINER_MODEL, settings.EXPLAINER_API_KEY, settings.EXPLAINER_TIMEOUT
     )
@@ -166,7 +167,7 @@ def _write(row: MachineLabelling, explanations: Sequence[Explanation]) -> bool:
         done=F("done") + len(explanations),
         next_index=explanations[-1].feature + 1,
         labelled=F("labelled") + len(labels),
-        convincing=F("convincing") + sum(test.balanced_accuracy >= CONVINCING for test in tested),
+        convincing=F("convincing") + sum(test.balanced_accuracy >= MachineLabelling.CONVINCING for test in tested),
         failures=failures,
         agreement=state.agreement | agreement_facts(explanations),
     )

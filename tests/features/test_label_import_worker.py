@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
 from django.core.files.uploadedfile import SimpleUploadedFile
-from django.db import connection
 
 from experiments.models import Experiment
 from features.models import Label, LabelImport, LabelRevision
@@ -20,15 +18,6 @@ from tests.worker_processes import ChildProcess, start_worker, wait_until
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(600)]
 ROWS = 12_000
-
-
-@pytest.fixture
-def workers() -> Iterator[list[ChildProcess]]:
-    started: list[ChildProcess] = []
-    yield started
-    for worker in started:
-        worker.kill_all()
-    connection.close()
 
 
 def test_an_import_whose_worker_is_killed_loses_nothing_and_doubles_nothing(

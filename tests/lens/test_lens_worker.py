@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
-from django.db import connection
 
 from experiments.services.configurations import ExperimentRequest
 from experiments.services.corpora import add_upload
@@ -20,15 +18,6 @@ from tests.stories import stories
 from tests.worker_processes import ChildProcess, start_worker, wait_until
 
 pytestmark = [pytest.mark.processes, pytest.mark.usefixtures("data_dir")]
-
-
-@pytest.fixture
-def workers() -> Iterator[list[ChildProcess]]:
-    started: list[ChildProcess] = []
-    yield started
-    for worker in started:
-        worker.kill_all()
-    connection.close()
 
 
 def _start_lens(workers: list[ChildProcess], environment: dict[str, str], log: Path) -> ChildProcess:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,14 +19,6 @@ from tests.worker_processes import ChildProcess, start_worker, wait_until
 pytestmark = pytest.mark.processes
 embedded_only = pytest.mark.skipif(bool(settings.REDIS_URL), reason="with Redis the ORM broker is not used")
 APP = "tests.platform.echo_tasks"
-
-
-@pytest.fixture
-def workers(child_environment: dict[str, str], tmp_path: Path) -> Iterator[list[ChildProcess]]:
-    started: list[ChildProcess] = []
-    yield started
-    for worker in started:
-        worker.kill_all()
 
 
 def _lines(path: Path) -> list[str]:

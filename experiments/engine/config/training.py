@@ -218,7 +218,8 @@ def published_learning_rate(n_features: int) -> float:
 def default_learning_rate(steps: int, n_features: int) -> float:
     """Three digits of 3e-3, which falls with the root of the steps above 2,000, and never below the published rate.
 
-    On the built-in model that is the best rate without dead features for each architecture (docs/saes.md).
+    Up to 2,000 steps it was the best of the rates tried on the built-in model that left no features dead, where FVU can
+    decide (not for ReLU and Gated, whose L0 follows the rate); the fall above is an interpolation (docs/saes.md).
     """
     falling = SHORT_RATE * math.sqrt(SHORT_STEPS / max(steps, SHORT_STEPS))
     return float(f"{max(falling, published_learning_rate(n_features)):.3g}")
