@@ -84,7 +84,7 @@ def _measured(options: argparse.Namespace) -> dict[str, Any]:
 def _scale(options: argparse.Namespace) -> Scale:
     scale = Scale(threads=options.threads, bfloat16=multiplies_bfloat16(describe()))
     if options.quick:
-        scale = replace(scale, architectures=("topk",), quality_rates=(QUALITY_RATE,))
+        scale = replace(scale, architectures=("topk",), quality_rates=(QUALITY_RATE,), falling_rates=())
     return replace(scale, sizes=tuple(options.features)) if options.features else scale
 
 

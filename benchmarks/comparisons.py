@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
@@ -23,7 +23,8 @@ SIZES = (24_576, 4_096)
 
 E2E_STEPS, E2E_ROUNDS = 2, 2  # SAELens refills its buffer for two steps at a time; ours does eight
 QUALITY_STEPS, QUALITY_BATCH, QUALITY_RATE = 160, 2_048, 1e-3
-QUALITY_RATES = (3e-4, QUALITY_RATE, 3e-3, 1e-2)
+QUALITY_RATES = (QUALITY_RATE, 3e-3, 1e-2, 3e-2)
+FALLING_RATES, FALLING_SHARE = (3e-3, 1e-2), 0.2  # the share of the steps in which every experiment's rate falls
 QUALITY_HELD_OUT = 8_192
 HARVEST_WINDOWS, HARVEST_ROUNDS = 128, 2  # of 128 tokens, which SAEDashboard encodes for every batch of features
 SWEEP_STEPS, SWEEP_FEATURES, SWEEP_MEMBERS = 8, 1_024, 8
@@ -42,6 +43,7 @@ class Scale:
     architectures: tuple[Architecture, ...] = ("topk", "batchtopk", "relu")
     quality_steps: int = QUALITY_STEPS
     quality_rates: tuple[float, ...] = QUALITY_RATES
+    falling_rates: tuple[float, ...] = FALLING_RATES
     harvest_windows: int = HARVEST_WINDOWS
 
 
@@ -76,6 +78,11 @@ def groups(parts: set[str], scale: Scale) -> Iterator[Group]:
 def at_rate(side: str, rate: float) -> str:
     """The name of a side of the comparison of quality, where each is trained at several learning rates."""
     return side if rate == QUALITY_RATE else f"{side} at {rate:g}"
+
+
+def falling_from(side: str, rate: float) -> str:
+    """The same where the rate falls to zero at the end."""
+    return f"{side} at {rate:g}, falling at the end"
 
 
 def step_group(architecture: Architecture, size: int, baseline: str) -> str:
@@ -175,7 +182,8 @@ def _harvest(scale: Scale) -> Group:
 def _quality(scale: Scale) -> Group:
     """All sides begin with the same weights and see the same batches, once each round: one round is the training.
 
-    Two trainers of different recipes take different steps at the same learning rate, so each has several.
+    Two trainers of different recipes take different steps at the same learning rate, so each has several, constant and
+    falling to zero at the end.
     """
     states = inputs.builtin_states()
     width = np.load(states, mmap_mode="r").shape[1]
@@ -189,16 +197,23 @@ def _quality(scale: Scale) -> Group:
         threads=scale.threads,
         acts=str(states),
         warmup=0,
+        steps=scale.quality_steps,
     )
     spec = spec.but(init=str(_starting_weights(spec)))
-    in_float32 = spec.but(variant="float32")
-    sides: list[Contender] = [Contender(OURS_FLOAT32, "benchmarks.ours.quality", in_float32)]
+    sides: list[Contender] = [Contender(OURS_FLOAT32, "benchmarks.ours.quality", spec.but(variant="float32"))]
     for rate in scale.quality_rates:
-        sides += [
-            Contender(at_rate(OURS, rate), "benchmarks.ours.quality", spec.but(lr=rate)),
-            _peer(at_rate(SAELENS_FLOAT32, rate), "saelens", in_float32.but(lr=rate), SAELENS),
-        ]
+        sides += _both_sides(spec.but(lr=rate), partial(at_rate, rate=rate))
+    for rate in scale.falling_rates:
+        falling = spec.but(lr=rate, decay=round(FALLING_SHARE * spec.steps))
+        sides += _both_sides(falling, partial(falling_from, rate=rate))
     return Group("quality", spec, sides, steps=scale.quality_steps, most_rounds=1)
+
+
+def _both_sides(spec: Spec, name: Callable[[str], str]) -> list[Contender]:
+    return [
+        Contender(name(OURS), "benchmarks.ours.quality", spec),
+        _peer(name(SAELENS_FLOAT32), "saelens", spec.but(variant="float32"), SAELENS),
+    ]
 
 
 def _starting_weights(spec: Spec) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.comparisons import (
+    FALLING_RATES,
     GEMM_BFLOAT16,
     GEMM_FLOAT32,
     OURS,
@@ -20,6 +21,7 @@ from benchmarks.comparisons import (
     SWEEP_MEMBERS,
     TUNED,
     at_rate,
+    falling_from,
     step_group,
 )
 from benchmarks.figure_parts import FIGURE_PARTS
@@ -120,6 +122,8 @@ class _Table:
         yield self._fvu(f"{work}, rate {QUALITY_RATE:g}", SAELENS_FLOAT32, [OURS], [SAELENS_FLOAT32], limit)
         ours, peers = ([at_rate(side, rate) for rate in QUALITY_RATES] for side in (OURS, SAELENS_FLOAT32))
         yield self._fvu(f"{work}, each at its best rate", SAELENS_FLOAT32, ours, peers, limit)
+        ours, peers = ([falling_from(side, rate) for rate in FALLING_RATES] for side in (OURS, SAELENS_FLOAT32))
+        yield self._fvu(f"{work}, each at its best rate that falls to zero", SAELENS_FLOAT32, ours, peers, limit)
 
     def _fvu(self, work: str, against: str, ours: list[str], peers: list[str], target: Target) -> Row:
         """The lowest of ours against the lowest of theirs, over the learning rates; all of them must be there."""

@@ -24,7 +24,8 @@ class Spec:
 
     `acts` is an .npy file of hidden states [tokens, d_in], whose last `heldout` rows are only measured on. `init` is an
     .npz file with the weights to begin with, for sides that can. `model` is the folder of a language model and `tokens`
-    an .npy file of token ids [windows, seq]. `variant` names one of the ways in which a side can do the work.
+    an .npy file of token ids [windows, seq]. In the last `decay` of `steps` steps the learning rate falls linearly to
+    zero. `variant` names one of the ways in which a side can do the work.
     """
 
     mode: Literal["sae", "e2e"] = "sae"
@@ -36,6 +37,7 @@ class Spec:
     batch: int = 4_096
     lr: float = 3e-4
     steps: int = 2
+    decay: int = 0
     warmup: int = 1
     seq: int = 128
     layer: int = 6

@@ -22,18 +22,18 @@ from experiments.engine.trainer import Trainer
 
 
 class Steps(StepSide):
-    """Constant learning rate, no warm-up, no auxiliary loss: nothing that the other side does not do."""
+    """No warm-up, no auxiliary loss: nothing that the other side does not do."""
 
     def __init__(self, spec: Spec) -> None:
         super().__init__(spec)
         as_in_a_worker(spec.threads)
         sae = SaeConfig(spec.arch, spec.d_sae, spec.k)
         training = TrainingConfig(
-            tokens=1_000 * spec.batch,
+            tokens=spec.steps * spec.batch,
             batch_tokens=spec.batch,
             learning_rate=spec.lr,
-            schedule="constant",
             warmup_share=0.0,
+            decay_share=spec.decay / spec.steps,
             aux_k_coefficient=0.0,
             precision="float32" if spec.variant == "float32" else "auto",
         )

@@ -18,7 +18,7 @@ from sae_lens.training.sae_trainer import SAETrainer
 from benchmarks.peers.serving import Side, StepSide, serve
 from benchmarks.spec import Spec
 
-NEVER_ENDING = 10**9  # training samples announced, so that no schedule sets in
+NEVER_ENDING = 10**9  # training samples announced, so that nothing that depends on them sets in
 REFILL_BATCHES = 16  # of the model, for one refill of its mixing buffer
 
 
@@ -36,10 +36,11 @@ def sae_of(spec: Spec) -> Any:
 
 def trainer_of(spec: Spec, sae: Any, batches: Iterator[Any]) -> SAETrainer:
     config = SAETrainerConfig(
-        total_training_samples=NEVER_ENDING,
+        total_training_samples=spec.steps * spec.batch if spec.decay else NEVER_ENDING,
         train_batch_size_samples=spec.batch,
         lr=spec.lr,
         lr_end=spec.lr,
+        lr_decay_steps=spec.decay,
         device="cpu",
         autocast=spec.variant == "autocast",
         logger=LoggingConfig(log_to_wandb=False),

@@ -55,15 +55,16 @@ def test_the_harvest_keeps_every_activation(model: Path, tmp_path: Path) -> None
     assert 0 < answer["activations"] <= tokens.size * spec.k
 
 
+@pytest.mark.parametrize("decay", [0, 8])
 def test_the_side_for_quality_learns_from_the_weights_it_is_given(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    decay: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(inputs, "INPUTS", tmp_path)
     states = inputs.synthetic_states(TINY.d_in, TINY.batch, TINY.heldout)
-    spec = TINY.but(acts=str(states), lr=1e-3)
+    spec = TINY.but(acts=str(states), lr=1e-3, steps=40, decay=decay)
     side = quality.Steps(spec.but(init=_starting_weights(spec)))
     before = side.fvu()
-    side.run(40)
+    side.run(spec.steps)
     assert side.fvu() < before
 
 

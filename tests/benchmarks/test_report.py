@@ -8,7 +8,16 @@ from typing import Any
 import pytest
 
 from benchmarks import documents, report
-from benchmarks.comparisons import GEMM_BFLOAT16, OURS, OURS_FLOAT32, OURS_WITH_DEAD, SAELENS_FLOAT32, at_rate
+from benchmarks.comparisons import (
+    FALLING_RATES,
+    GEMM_BFLOAT16,
+    OURS,
+    OURS_FLOAT32,
+    OURS_WITH_DEAD,
+    SAELENS_FLOAT32,
+    at_rate,
+    falling_from,
+)
 from benchmarks.rounds import Outcome
 
 WORKS = [
@@ -27,6 +36,7 @@ WORKS = [
     "held-out FVU after the same tokens from the same start, fast path",
     "held-out FVU after the same tokens from the same start, rate 0.001",
     "held-out FVU after the same tokens from the same start, each at its best rate",
+    "held-out FVU after the same tokens from the same start, each at its best rate that falls to zero",
     "a sweep of 8 members, its time",
     "workbench: first start, demo, pages, lens",
     "catalogue: questions to a large index, searches, pages",
@@ -127,8 +137,14 @@ def test_figures_without_a_peer_are_rows_with_their_targets_and_what_failed() ->
 def test_quality_is_compared_at_the_same_rate_and_at_the_best_of_each() -> None:
     work = "held-out FVU after the same tokens from the same start"
     fvus = {OURS: 0.11, SAELENS_FLOAT32: 0.08, OURS_FLOAT32: 0.11}
-    fvus |= {at_rate(OURS, rate): fvu for rate, fvu in ((3e-4, 0.3), (3e-3, 0.07), (1e-2, 0.05))}
-    fvus |= {at_rate(SAELENS_FLOAT32, rate): fvu for rate, fvu in ((3e-4, 0.2), (3e-3, 0.05), (1e-2, 0.06))}
+    fvus |= {at_rate(OURS, rate): fvu for rate, fvu in ((3e-3, 0.07), (1e-2, 0.05), (3e-2, 0.3))}
+    fvus |= {at_rate(SAELENS_FLOAT32, rate): fvu for rate, fvu in ((3e-3, 0.05), (1e-2, 0.06), (3e-2, 0.2))}
+    falling = {OURS: (0.04, 0.03), SAELENS_FLOAT32: (0.04, 0.04)}
+    fvus |= {
+        falling_from(side, rate): fvu
+        for side in falling
+        for rate, fvu in zip(FALLING_RATES, falling[side], strict=True)
+    }
     outcomes = [Outcome(name, [1.0], fvu=fvu) for name, fvu in fvus.items()]
     found = results(quality=outcomes)
     assert verdict_of(found, f"{work}, fast path", OURS_FLOAT32)[1] == "met"
@@ -137,7 +153,11 @@ def test_quality_is_compared_at_the_same_rate_and_at_the_best_of_each() -> None:
         "1.0000x (ours at 0.01 0.05000; SAELens float32 at 0.003 0.05000)",
         "met",
     )
-    without_one_rate = verdict_of(results(quality=outcomes[:-1]), f"{work}, each at its best rate", SAELENS_FLOAT32)
+    falling_to_zero = f"{work}, each at its best rate that falls to zero"
+    assert verdict_of(found, falling_to_zero, SAELENS_FLOAT32)[0].startswith("0.7500x")
+    fvus.pop(at_rate(OURS, 3e-2))
+    outcomes = [Outcome(name, [1.0], fvu=fvu) for name, fvu in fvus.items()]
+    without_one_rate = verdict_of(results(quality=outcomes), f"{work}, each at its best rate", SAELENS_FLOAT32)
     assert without_one_rate == ("not measured", "not part of this run")
 
 
