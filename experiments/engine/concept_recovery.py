@@ -16,10 +16,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from experiments.engine.builtin.concepts import FOUND_F1
 from experiments.engine.document_sums import DocumentSums, intervals_of
 
 LARGEST_SET = 5
-FOUND_F1 = 0.8
 # Only the features with the best F1 by themselves are tried as members of a set.
 SET_CANDIDATES = 64
 

@@ -7,6 +7,7 @@ resuming, and a resumed run captures one segment again and goes on inside it.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -50,6 +51,11 @@ def shuffled(states: int, seed: int, position: Position) -> NDArray[np.int64]:
     return random_numbers(seed, STATE_ORDER, position.epoch, position.segment).permutation(states)
 
 
-def batches_in(states: int, batch_tokens: int) -> int:
-    """Whole batches in a segment; what is left over waits for another epoch's order. A small segment is one batch."""
-    return max(1, states // batch_tokens)
+def batches_of(states: int, text_tokens: int, batch_tokens: int) -> list[slice]:
+    """A segment in as many batches as its text would fill, of equal size but for the last, which may be smaller.
+
+    `states` of its `text_tokens` are trained on, the others were outliers. So no batch is missing in the end, for which
+    a whole segment had to be captured once more: not for what whole batches leave over, nor for outliers.
+    """
+    size = max(1, math.ceil(states / math.ceil(text_tokens / batch_tokens)))
+    return [slice(start, min(start + size, states)) for start in range(0, states, size)]

@@ -18,7 +18,7 @@ from experiments.engine.input_statistics import measure
 from experiments.engine.pace import Pace
 from experiments.engine.records import Checkpointed, Measurement, Record
 from experiments.engine.sae import Sae
-from experiments.engine.segments import Position, batches_in, shuffled
+from experiments.engine.segments import Position, batches_of, shuffled
 from experiments.engine.trainer import StepOutcome, Trainer, initial_weights
 
 ShouldCheckpoint: TypeAlias = Callable[[], bool]
@@ -34,6 +34,9 @@ class SegmentSource(Protocol):
     @property
     def norm_limit(self) -> float:
         """Hidden states with a larger norm are left out."""
+
+    def text_tokens(self, segment: int) -> int:
+        """How many tokens of text a segment has, outliers too."""
 
     def capture(self, segment: int) -> Iterator[int]:
         """Captures a segment so that `hidden_states` holds it; yields the tokens read so far."""
@@ -93,9 +96,8 @@ class Training:
     @property
     def following(self) -> Position | None:
         """Where training goes on after the segment that the source holds; None when it ends in that one."""
-        position, config = self.state.position, self.config.training
-        batches = batches_in(len(self.source.hidden_states), config.batch_tokens) - position.batch
-        ends = position.step + batches >= config.steps
+        position = self.state.position
+        ends = position.step + len(self._batches()) - position.batch >= self.config.training.steps
         return None if ends else position.after_segment(self.source.segments)
 
     def run(self) -> Iterator[Record]:
@@ -134,14 +136,19 @@ class Training:
             yield from self.checkpoint_if_wanted()
 
     def _train_on_segment(self) -> Iterator[Record]:
-        states, batch_tokens = self.source.hidden_states, self.config.training.batch_tokens
+        states = self.source.hidden_states
         targets = self.source.further[0] if self.source.further else None
         order = torch.from_numpy(shuffled(len(states), self.config.order_seed, self.state.position)).to(states.device)
-        for batch in range(self.state.position.batch, batches_in(len(states), batch_tokens)):
+        for batch in self._batches()[self.state.position.batch :]:
             if self.state.position.step >= self.config.training.steps:
                 return
-            chosen = order[batch * batch_tokens : (batch + 1) * batch_tokens]
+            chosen = order[batch]
             yield from self._step(states[chosen], None if targets is None else targets[chosen])
+
+    def _batches(self) -> list[slice]:
+        """Those of the segment that the source holds."""
+        text = self.source.text_tokens(self.state.position.segment)
+        return batches_of(len(self.source.hidden_states), text, self.config.training.batch_tokens)
 
     def _step(self, hidden_states: Tensor, targets: Tensor | None) -> Iterator[Record]:
         outcome = self.state.trainer.train_on(hidden_states, targets)

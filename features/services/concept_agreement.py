@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from experiments.engine.builtin.concepts import FOUND_F1
 from experiments.models import Experiment
 from experiments.planted_truth import planted_in
 from features.models import MachineLabelling
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
     from features.activation_index.text import Positions
     from features.explaining.explanations import Explanation
     from features.explaining.harvest_view import HarvestView
-
-RECOVERED_F1 = 0.8  # from here on the evaluation says that one feature recovers a concept
 
 
 @dataclass(frozen=True)
@@ -98,4 +97,4 @@ def report_as_json(row: MachineLabelling) -> dict[str, Any] | None:
 def _recovered(experiment: Experiment) -> dict[str, int]:
     """The concepts that one feature recovers, as the evaluation says, and that feature."""
     rows = (experiment.quality.get("concepts") or {}).get("rows", [])
-    return {row["concept"]: row["feature"] for row in rows if row.get("f1", 0) >= RECOVERED_F1}
+    return {row["concept"]: row["feature"] for row in rows if row.get("f1", 0) >= FOUND_F1}

@@ -37,6 +37,9 @@ class SyntheticSource:
     captured: int | None = None
     further: tuple[Tensor, ...] = ()
 
+    def text_tokens(self, segment: int) -> int:
+        return self.states_per_segment + 10 * segment
+
     def capture(self, segment: int) -> Iterator[int]:
         self.captured = segment
         yield self.states_per_segment
@@ -47,7 +50,7 @@ class SyntheticSource:
     @property
     def hidden_states(self) -> Tensor:
         assert self.captured is not None
-        return planted_states(self.states_per_segment + 10 * self.captured, seed=self.captured)
+        return planted_states(self.text_tokens(self.captured), seed=self.captured)
 
 
 def small_config(tokens: int = 6_400, seed: int = 3, **training: float | str) -> ExperimentConfig:

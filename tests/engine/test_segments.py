@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from experiments.engine.input_statistics import geometric_median, measure
-from experiments.engine.segments import Position, batches_in, cut_into_segments, shuffled
+from experiments.engine.segments import Position, batches_of, cut_into_segments, shuffled
 
 
 def test_segments_hold_every_window_once_in_nearly_equal_parts() -> None:
@@ -46,9 +50,32 @@ def test_positions_wrap_into_the_next_epoch() -> None:
     assert position.after_segment(segments=4) == Position(step=4, epoch=0, segment=3, batch=0)
 
 
-@pytest.mark.parametrize(("states", "batches"), [(1_000, 10), (1_099, 10), (100, 1), (7, 1)])
-def test_whole_batches(states: int, batches: int) -> None:
-    assert batches_in(states, 100) == batches
+@pytest.mark.parametrize(
+    ("states", "text", "sizes"),
+    [
+        (1_000, 1_000, [100] * 10),
+        (1_001, 1_001, [91] * 11),
+        (260, 260, [87, 87, 86]),
+        (190, 201, [64, 64, 62]),
+        (100, 100, [100]),
+        (7, 7, [7]),
+        (2, 250, [1, 1]),
+    ],
+)
+def test_a_segment_is_cut_into_even_batches(states: int, text: int, sizes: list[int]) -> None:
+    batches = batches_of(states, text, 100)
+    assert [batch.stop - batch.start for batch in batches] == sizes
+    assert [number for batch in batches for number in range(states)[batch]] == list(range(states))
+
+
+@given(states=st.integers(1, 5_000), outliers=st.integers(0, 50), batch=st.integers(1, 600))
+def test_no_state_is_left_over_and_no_batch_is_too_large(states: int, outliers: int, batch: int) -> None:
+    batches = batches_of(states, states + outliers, batch)
+    assert batches[0].start == 0
+    assert batches[-1].stop == states
+    assert all(one.stop == following.start for one, following in pairwise(batches))
+    assert all(0 < one.stop - one.start <= batch for one in batches)
+    assert len(batches) <= -(-(states + outliers) // batch)
 
 
 def test_the_geometric_median_has_the_least_summed_distance() -> None:

@@ -211,11 +211,11 @@ def test_divergence_stops_with_its_step_and_keeps_the_last_checkpoint(
     config, source, folder = small_config(), PoisonedSource(), ExperimentFolder(tmp_path)
     config = replace(config, sae=replace(config.sae, architecture=architecture))
     records: list[Record] = []
-    with pytest.raises(TrainingDiverged, match="step 5") as failure:
+    with pytest.raises(TrainingDiverged, match="step 6") as failure:
         records.extend(train(config, start(config, source), source, folder, always))
     last = [record for record in records if isinstance(record, Checkpointed)][-1]
     state = load_checkpoint(last.name, last.sha256, config, folder, "cpu")
-    assert failure.value.step == last.step == 5
+    assert failure.value.step == last.step == 6
     assert all(weight.isfinite().all() for weight in state.trainer.weights.present().values())
 
 

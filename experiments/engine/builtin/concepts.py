@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+FOUND_F1 = 0.8  # from here on features are said to find a concept
+
 
 @dataclass(frozen=True, slots=True)
 class Concept:
