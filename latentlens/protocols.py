@@ -19,9 +19,10 @@ _FORM_BYTES = 2**20  # of an upload beside its file: other fields, a config
 # Views and consumers import models, so these imports wait for the line above.
 from experiments.services.uploads import LARGEST_UPLOAD_BYTES  # noqa: E402
 from latentlens.lib.body_limit import BodyLimit  # noqa: E402
+from latentlens.lib.request_threads import RequestThreads  # noqa: E402
 from latentlens.urls import websocket_urlpatterns  # noqa: E402
 
 _sockets = AuthMiddlewareStack(URLRouter(websocket_urlpatterns))
 
-_bounded_pages = BodyLimit(_pages, LARGEST_UPLOAD_BYTES + _FORM_BYTES)
+_bounded_pages = BodyLimit(RequestThreads(_pages), LARGEST_UPLOAD_BYTES + _FORM_BYTES)
 application = ProtocolTypeRouter({"http": _bounded_pages, "websocket": AllowedHostsOriginValidator(_sockets)})

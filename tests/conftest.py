@@ -129,7 +129,7 @@ def workers(child_environment: dict[str, str]) -> Iterator[list[ChildProcess]]:
 
 
 def _url_of(database: dict[str, Any]) -> str:
-    if database["ENGINE"].endswith("sqlite3"):
+    if connection.vendor == "sqlite":
         return f"sqlite:///{quote(str(database['NAME']))}"
     credentials = quote(database["USER"]) + (f":{quote(database['PASSWORD'])}" if database["PASSWORD"] else "")
     return f"postgres://{credentials}@{database['HOST']}:{database['PORT']}/{database['NAME']}"

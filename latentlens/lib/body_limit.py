@@ -3,15 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any, TypeAlias
 
+from latentlens.lib.asgi_types import Application, Message, Receive, Send
 from latentlens.lib.problems import TooLarge
-
-Message: TypeAlias = MutableMapping[str, Any]
-Receive: TypeAlias = Callable[[], Awaitable[Message]]
-Send: TypeAlias = Callable[[Message], Awaitable[None]]
-Application: TypeAlias = Callable[[Any, Receive, Any], Awaitable[None]]  # each framework has words of its own
 
 
 class BodyLimit:

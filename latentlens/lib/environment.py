@@ -158,7 +158,7 @@ def _is_origin(text: str) -> bool:
 
 def _sqlite(name: str) -> dict[str, Any]:
     return {
-        "ENGINE": "django.db.backends.sqlite3",
+        "ENGINE": "latentlens.lib.sqlite_in_turn",
         "NAME": name,
         "OPTIONS": {
             # A transaction that begins as a writer waits its turn; one that upgrades from reader fails at once.

@@ -9,6 +9,7 @@ import pytest
 from tests.architecture.repository import PACKAGES, ROOT, functions, python_files, tracked_files
 
 NAMES_THAT_SAY_NOTHING = {"utils.py", "helpers.py", "common.py", "base.py", "misc.py"}
+NAMED_BY_DJANGO = "latentlens/lib/sqlite_in_turn/base.py"  # where it looks for a database backend
 
 
 def test_no_file_is_longer_than_400_lines() -> None:
@@ -35,7 +36,8 @@ def test_functions_are_short() -> None:
 
 
 def test_file_names_say_something() -> None:
-    assert [str(path) for path in tracked_files() if path.name in NAMES_THAT_SAY_NOTHING] == []
+    chosen = [path for path in tracked_files() if path != ROOT / NAMED_BY_DJANGO]
+    assert [str(path) for path in chosen if path.name in NAMES_THAT_SAY_NOTHING] == []
 
 
 @pytest.mark.parametrize("mark", ["TODO", "FIXME", "XXX", "HACK"])
