@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.conf import settings
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
+from django.db.models.functions import Lower
 from django.urls import reverse
 from django.utils import timezone
 
@@ -111,6 +112,9 @@ class Authored(models.Model):
         return self.method != ""
 
 
+_CURRENT = models.Q(is_current=True)
+
+
 class Label(Authored):
     """A short name for a feature, by a person or a machine. Several may exist; at most one is current.
 
@@ -124,6 +128,8 @@ class Label(Authored):
         REJECTED = "rejected", "rejected"
 
     feature = models.ForeignKey(Feature, on_delete=models.CASCADE, related_name="labels")
+    # The feature's, which never changes: with it an index holds an experiment's current labels in order.
+    experiment = models.ForeignKey(Experiment, on_delete=models.CASCADE, related_name="labels")
     text = models.CharField(max_length=200)
     note = models.TextField(blank=True)
     tags = models.ManyToManyField(Tag, related_name="labels", blank=True)
@@ -145,8 +151,19 @@ class Label(Authored):
 
     class Meta:
         ordering = ["-created_at", "-id"]
-        constraints = [
-            models.UniqueConstraint(fields=["feature"], condition=models.Q(is_current=True), name="one_current_label")
+        constraints = [models.UniqueConstraint(fields=["feature"], condition=_CURRENT, name="one_current_label")]
+        indexes = [
+            # SQLite looks at the condition again: with its column in the index, the labels themselves stay unread.
+            models.Index(
+                "experiment",
+                "confidence",
+                "feature",
+                "is_current",
+                condition=_CURRENT,
+                name="current_label_by_confidence",
+            ),
+            models.Index("experiment", "score", "feature", condition=_CURRENT, name="current_label_by_score"),
+            models.Index("experiment", Lower("text"), "feature", condition=_CURRENT, name="current_label_by_text"),
         ]
 
     def __str__(self) -> str:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import QuerySet
+from django.db.models import Exists, OuterRef, QuerySet
 from django.http import HttpRequest
 from django.template.loader import render_to_string
 from django.utils.safestring import SafeString
 
 from features.admin.forms import LabelAdminForm
 from features.models import Feature, Label
-from features.services.gallery import LABELLED, current_labels
+from features.services.gallery import current_labels
 from features.services.labels import Author, add_label, edit_label
 
 
@@ -39,7 +39,8 @@ class LabelledFilter(admin.SimpleListFilter):
         return [("yes", "Labelled"), ("no", "Unlabelled")]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Feature]) -> QuerySet[Feature]:
-        wanted = {"yes": LABELLED, "no": ~LABELLED}.get(self.value() or "")
+        labelled = Exists(Label.objects.filter(feature=OuterRef("pk"), is_current=True))
+        wanted = {"yes": labelled, "no": ~labelled}.get(self.value() or "")
         return queryset if wanted is None else queryset.filter(wanted)
 
 

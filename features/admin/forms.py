@@ -19,6 +19,11 @@ class LabelAdminForm(forms.ModelForm):
         model = Label
         fields = ("text", "tags", "confidence", "note")
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for field in self.fields.values():  # in a list of labels the head of a column does not name its inputs
+            field.widget.attrs.setdefault("aria-label", str(field.label))
+
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}
         if self.errors:

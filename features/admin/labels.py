@@ -80,7 +80,7 @@ class LabelAdmin(admin.ModelAdmin):
         "method",
         "user",
         "tags",
-        "feature__experiment",
+        "experiment",
     )
     search_fields = ("text", "note", "tags__name", "=feature__index")
     autocomplete_fields = ("tags",)

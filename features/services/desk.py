@@ -98,7 +98,7 @@ def previous_in(experiment_id: int, queue: Queue, before: int) -> int | None:
 def progress_of(experiment_id: int, queue: Queue) -> Progress:
     """Three queries."""
     features = queue_of(experiment_id, queue).order_by()
-    labels = Label.objects.filter(feature__experiment=experiment_id, withdrawn_at=None, method="")
+    labels = Label.objects.filter(experiment=experiment_id, withdrawn_at=None, method="")
     people = labels.values("who").annotate(labels=Count("pk")).order_by("-labels", "who")[:_PEOPLE_NAMED]
     return Progress(
         total=features.count(),

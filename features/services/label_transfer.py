@@ -58,7 +58,7 @@ def transfer_sources(experiment: Experiment) -> list[Experiment]:
     like_it = Experiment.objects.filter(
         status=Experiment.Status.FINISHED, model=experiment.model, site=experiment.site
     ).exclude(pk=experiment.pk)
-    labelled = like_it.filter(Exists(Label.objects.filter(feature__experiment=OuterRef("pk"), is_current=True)))
+    labelled = like_it.filter(Exists(Label.objects.filter(experiment=OuterRef("pk"), is_current=True)))
     return list(labelled.order_by("-pk")[:SOURCES_OFFERED])
 
 
@@ -123,7 +123,7 @@ def _matches(source: Experiment, target: Experiment, least: float) -> dict[int, 
 
 def _labels_of(source: Experiment) -> QuerySet[Label]:
     """Current labels that are people's, or a machine's that a person approved."""
-    current = Label.objects.filter(feature__experiment=source, is_current=True)
+    current = Label.objects.filter(experiment=source, is_current=True)
     return current.exclude(review__in=(Label.Review.PENDING, Label.Review.REJECTED))
 
 

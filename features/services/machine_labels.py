@@ -135,7 +135,7 @@ def scores_beside(experiment: Experiment, method: str) -> tuple[int, float, floa
         feature=OuterRef("feature"), method=METHOD, withdrawn_at=None, score__isnull=False
     ).order_by("-pk")
     both = (
-        Label.objects.filter(feature__experiment=experiment, method=method, withdrawn_at=None, score__isnull=False)
+        Label.objects.filter(experiment=experiment, method=method, withdrawn_at=None, score__isnull=False)
         .annotate(counted=Subquery(counted.values("score")[:1]))
         .filter(counted__isnull=False)
     )

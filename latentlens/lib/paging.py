@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -20,6 +21,7 @@ from latentlens.lib.numbers import parse_integer
 from latentlens.lib.problems import Refused, refused_field
 
 Row = TypeVar("Row", bound=Model)
+_UNUSABLE = (ValueError, TypeError, OverflowError, RecursionError, binascii.Error, ValidationError)
 DEFAULT_LIMIT = 50
 MAXIMUM_LIMIT = 200
 
@@ -34,10 +36,25 @@ class Page(Generic[Row]):
 
 @dataclass(frozen=True)
 class Ordering:
-    """Order by a field (or annotation) that is never null; the primary key decides between equal values."""
+    """Order by a field (or annotation) that is never null; the primary key decides between equal values.
+
+    `key` is an annotation that equals the primary key, where an index holds it under another name. `name` stands in the
+    cursor, and tells apart orderings by the same field.
+    """
 
     field: str = "pk"
     descending: bool = False
+    key: str = "pk"
+    name: str = ""
+
+    @property
+    def signed(self) -> list[str]:
+        """For `order_by`."""
+        sign = "-" if self.descending else ""
+        return [f"{sign}{name}" for name in dict.fromkeys((self.field, self.key))]
+
+
+Part = tuple[QuerySet[Row], Ordering]
 
 
 def parse_limit(value: object, default: int = DEFAULT_LIMIT, maximum: int = MAXIMUM_LIMIT) -> int:
@@ -48,45 +65,60 @@ def parse_limit(value: object, default: int = DEFAULT_LIMIT, maximum: int = MAXI
 
 def page_of(rows: QuerySet[Row], ordering: Ordering, *, limit: int, cursor: str | None = None) -> Page[Row]:
     """The first `limit` rows after `cursor`, in one query; raises `Refused` for a cursor that makes no sense."""
+    return page_of_parts([(rows, ordering)], limit=limit, cursor=cursor)
+
+
+def page_of_parts(parts: Sequence[Part[Row]], *, limit: int, cursor: str | None = None) -> Page[Row]:
+    """The same of a list that is made of several, one after the other; one query for each that the page touches.
+
+    No two parts have an ordering in common; that of the cursor says where the page begins.
+    """
     if cursor:
-        after = _after(rows.model, ordering, cursor)
-        try:
-            rows = rows.filter(after)
-        except (ValueError, TypeError):  # an annotation takes values of its own type alone
-            raise _bad_cursor() from None
-    sign = "-" if ordering.descending else ""
-    keys = [f"{sign}{ordering.field}"] + ([] if ordering.field == "pk" else [f"{sign}pk"])
-    found = list(rows.order_by(*keys)[: limit + 1])
+        parts = _after(parts, cursor)
+    found: list[tuple[Row, Ordering]] = []
+    for rows, ordering in parts:
+        found += [(row, ordering) for row in rows.order_by(*ordering.signed)[: limit + 1 - len(found)]]
+        if len(found) > limit:
+            break
     items = found[:limit]
-    return Page(items, cursor_after(items[-1], ordering) if len(found) > limit else None)
+    return Page([row for row, _ in items], cursor_after(*items[-1]) if len(found) > limit else None)
 
 
-def _after(model: type[Model], ordering: Ordering, cursor: str) -> Q:
-    value, key = _read(model, ordering, cursor)
-    beyond = "lt" if ordering.descending else "gt"
+def _after(parts: Sequence[Part[Row]], cursor: str) -> list[Part[Row]]:
+    """What is left of the parts after a cursor."""
+    name, descending, value, key = _read(cursor)
+    for place, (rows, ordering) in enumerate(parts):
+        if (ordering.name or ordering.field, ordering.descending) == (name, descending):
+            try:
+                return [(rows.filter(_beyond(rows.model, ordering, value, key)), ordering), *parts[place + 1 :]]
+            except _UNUSABLE:  # an annotation takes values of its own type alone
+                break
+    raise _bad_cursor()
+
+
+def _beyond(model: type[Model], ordering: Ordering, value: Any, key: Any) -> Q:
+    side = "lt" if ordering.descending else "gt"
+    after_key = Q(**{f"{ordering.key}__{side}": _python_value(model, "pk", key)})
     if ordering.field == "pk":
-        return Q(**{f"pk__{beyond}": key})
+        return after_key
+    value = _python_value(model, ordering.field, value)
     # The first condition alone lets the database begin in the middle of an index on (field, pk).
-    return Q(**{f"{ordering.field}__{beyond}e": value}) & (
-        Q(**{f"{ordering.field}__{beyond}": value}) | Q(**{f"pk__{beyond}": key})
-    )
+    return Q(**{f"{ordering.field}__{side}e": value}) & (Q(**{f"{ordering.field}__{side}": value}) | after_key)
 
 
 def cursor_after(row: Model, ordering: Ordering) -> str:
     """The cursor of the page that begins after a row, whose key of the ordering is loaded."""
-    parts = [ordering.field, ordering.descending, getattr(row, ordering.field), row.pk]
+    parts = [ordering.name or ordering.field, ordering.descending, getattr(row, ordering.field), row.pk]
     return base64.urlsafe_b64encode(json.dumps(parts, cls=_ExactEncoder).encode()).decode().rstrip("=")
 
 
-def _read(model: type[Model], ordering: Ordering, cursor: str) -> tuple[Any, Any]:
+def _read(cursor: str) -> tuple[Any, Any, Any, Any]:
+    """Name of the ordering, whether it descends, value and primary key, whatever they are."""
     try:
-        text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
-        field, descending, value, key = json.loads(text)
-        if (field, descending) != (ordering.field, ordering.descending):
-            raise _bad_cursor()
-        return _python_value(model, ordering.field, value), _python_value(model, "pk", key)
-    except (ValueError, TypeError, OverflowError, RecursionError, binascii.Error, ValidationError):
+        name, descending, value, key = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+    except _UNUSABLE:
         raise _bad_cursor() from None
+    return name, descending, value, key
 
 
 def _python_value(model: type[Model], name: str, value: Any) -> Any:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 from latentlens.lib.problems import refused_field
 
-_LINE_CHARACTERS = {"\n", "\t"}
+# By patterns, because every character of every label in a file is looked at.
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # category Cc without line ends and tabs
 
 
 def clean_name(text: str, *, field: str, maximum: int = 200) -> str:
@@ -30,10 +33,10 @@ def clean_text(text: str, *, field: str, maximum: int = 10_000, required: bool =
 
 def _storable(text: str, field: str) -> str:
     """The same text with one kind of line end, in the composed normal form (NFC)."""
-    if any("\ud800" <= character <= "\udfff" for character in text):
+    if _SURROGATE.search(text):
         raise refused_field(field, f"{_title(field)} holds half of a character (a lone surrogate): type it again.")
     normal = unicodedata.normalize("NFC", text.replace("\r\n", "\n").replace("\r", "\n"))
-    if any(unicodedata.category(character) == "Cc" and character not in _LINE_CHARACTERS for character in normal):
+    if _CONTROL.search(normal):
         raise refused_field(field, f"{_title(field)} holds control characters, such as NUL: remove them.")
     return normal
 

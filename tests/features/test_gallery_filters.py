@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import connection
 from django.test import Client
 from django.urls import reverse
 
@@ -17,7 +18,15 @@ from experiments.services.folders import experiment_folder
 from features import views
 from features.gallery_forms import ORDERING_NAMES
 from features.models import Feature, Label
-from features.services.gallery import CONCEPTS_FOUND, ORDERINGS, PRESETS, GalleryFilter, features_of, gallery_page
+from features.services.gallery import (
+    CONCEPTS_FOUND,
+    ORDERINGS,
+    PRESETS,
+    GalleryFilter,
+    features_of,
+    gallery_page,
+    orderings,
+)
 from features.services.labels import Author, LabelDraft, add_label, withdraw_label
 from latentlens.lib.problems import Conflict, Refused
 from tests.features import synthetic_index as synthetic
@@ -97,6 +106,26 @@ def test_labels_are_in_the_order_of_their_text(experiment: Experiment) -> None:
     assert in_order(experiment, "-label")[:5] == [5, 9, 3, 8, 6]
     for name in ("label", "-label"):
         assert in_order(experiment, name, limit=1) == in_order(experiment, name, limit=200)
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="small tables have another plan on Postgres")
+@pytest.mark.parametrize("name", ["confidence", "-confidence", "score", "-score", "label", "-label"])
+def test_features_in_the_order_of_their_labels_come_from_an_index(experiment: Experiment, name: str) -> None:
+    features = Feature.objects.filter(GalleryFilter().conditions(experiment.pk))
+    for rows, ordering in orderings.in_order(features, experiment.pk, name):
+        plan = rows.order_by(*ordering.signed)[:30].explain()
+        assert "TEMP B-TREE" not in plan
+        assert "current_label_by_" in plan
+
+
+def test_of_two_orderings_each_refuses_the_cursor_of_what_the_other_lacks(experiment: Experiment) -> None:
+    pages = [
+        gallery_page(experiment.pk, GalleryFilter(), name, limit=3, cursor=None, count=False).page
+        for name in ("confidence", "score")
+    ]
+    assert pages[0].items == pages[1].items
+    with pytest.raises(Refused, match="cursor does not belong"):
+        gallery_page(experiment.pk, GalleryFilter(), "score", limit=3, cursor=pages[0].next, count=False)
 
 
 def test_no_label_comes_after_what_has_none(experiment: Experiment) -> None:

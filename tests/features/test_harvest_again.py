@@ -79,7 +79,7 @@ def test_harvesting_again_brings_the_index_back_and_keeps_labels(
     folder = experiment_folder(experiment.pk)
     feature = Feature.objects.filter(experiment=experiment).order_by("-firings")[0]
     before = ActivationIndex(folder).examples(feature.index)
-    Label.objects.create(feature=feature, text="kept")
+    Label.objects.create(feature=feature, experiment=feature.experiment, text="kept")
     folder.activations.unlink()
     page_client.post(reverse("experiments:harvest", args=[experiment.pk]))
     runner.run(experiment.pk)

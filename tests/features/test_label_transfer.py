@@ -60,7 +60,7 @@ def test_labels_follow_their_features_with_a_score_to_be_reviewed(experiment: Ex
     label(experiment, 2, "markup")
     row = taken_over(experiment, twin)
     assert (row.status, row.done, row.labelled) == ("finished", 2, 1)
-    new = Label.objects.get(feature__experiment=twin)
+    new = Label.objects.get(experiment=twin)
     assert (new.feature.index, new.text, new.confidence, new.method, new.review) == (
         9,
         "noon",
@@ -77,7 +77,7 @@ def test_labels_follow_their_features_with_a_score_to_be_reviewed(experiment: Ex
 def test_activations_that_differ_lower_the_score(experiment: Experiment, twin: Experiment) -> None:
     label(experiment, 0, "weekdays")
     taken_over(experiment, twin)
-    new = Label.objects.get(feature__experiment=twin)
+    new = Label.objects.get(experiment=twin)
     assert new.feature.index == 1
     assert new.match_score is not None
     assert new.match_score < 0.6
@@ -88,7 +88,7 @@ def test_a_second_transfer_adds_nothing_and_people_stay_current(experiment: Expe
     label(twin, 9, "twelve o'clock")
     for _ in range(2):
         taken_over(experiment, twin)
-    texts = Label.objects.filter(feature__experiment=twin).values_list("text", "is_current")
+    texts = Label.objects.filter(experiment=twin).values_list("text", "is_current")
     assert set(texts) == {("noon", False), ("twelve o'clock", True)}
     assert len(texts) == 2
 
@@ -111,7 +111,7 @@ def test_without_the_same_text_only_decoders_count(experiment: Experiment, twin:
     monkeypatch.setattr(label_transfer, "_is_same", lambda first, second: False)
     label(experiment, 9, "noon")
     taken_over(experiment, twin)
-    assert Label.objects.get(feature__experiment=twin).match_score == pytest.approx(0.75)
+    assert Label.objects.get(experiment=twin).match_score == pytest.approx(0.75)
 
 
 def test_the_correlation_is_numpy_s() -> None:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
 from features.density import wilson_interval
 from features.readable_text import running, search_form, silent, visible
-from features.templatetags import evidence
+from features.templatetags import evidence, heat_maps
 from latentlens.lib import histogram
+
+EVIL = '"><script>alert(1)</script>'
+ESCAPED = "&quot;&gt;&lt;script&gt;alert(1)&lt;/script&gt;"
 
 
 @pytest.mark.parametrize(
@@ -41,6 +46,29 @@ def test_what_a_chip_shows_can_be_searched_for() -> None:
 def test_heat_has_seven_levels_and_silence(activation: float, level: int) -> None:
     assert evidence.heat(activation, 7.0) == level
     assert evidence.heat(1.0, 0.0) == 0
+
+
+def test_an_example_on_a_card_colours_what_fires_and_nothing_of_it_is_markup() -> None:
+    tokens = [{"text": EVIL, "activation": 0.0}, {"text": " ", "activation": 3.5}, {"text": EVIL, "activation": 7.0}]
+    assert heat_maps.card_tokens(tokens, 7.0) == (
+        f'{ESCAPED}<span class="token heat-4" title="3.50">·</span>'
+        f'<span class="token heat-7" title="7.00">{ESCAPED}</span>'
+    )
+
+
+def test_every_token_of_an_example_has_a_tip_and_those_that_matter_are_focused() -> None:
+    tokens = [
+        SimpleNamespace(text=" ", activation=0.0, position=1_000),
+        SimpleNamespace(text=EVIL, activation=7.0, position=1_001),
+        SimpleNamespace(text=" of", activation=0.0, position=1_002),
+    ]
+    assert heat_maps.example_tokens(tokens, 7.0, marked=1_002) == (
+        '<span class="token" data-tip="“·”  activation 0  position 1,000"> </span>'
+        '<span class="token heat-7" tabindex="0" '
+        f'data-tip="“{ESCAPED}”  activation 7.00  position 1,001">{ESCAPED}</span>'
+        '<span class="token token--selected" tabindex="0" '
+        'data-tip="“·of”  activation 0  position 1,002"> of</span>'
+    )
 
 
 @pytest.mark.parametrize(

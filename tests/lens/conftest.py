@@ -45,7 +45,7 @@ def make_feature(experiment: Experiment, index: int, label: str = "", max_activa
         summary={},
     )
     if label:
-        Label.objects.create(feature=feature, text=label)
+        Label.objects.create(feature=feature, experiment=feature.experiment, text=label)
     return feature
 
 

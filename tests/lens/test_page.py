@@ -187,7 +187,7 @@ def test_a_failed_analysis_says_why_and_keeps_the_prompt(
 def test_html_is_text_everywhere(fake_lens: FakeLens, page_client: Client, db: None) -> None:
     evil = "<script>alert(1)</script>"
     experiment = make_experiment(name=evil)
-    Label.objects.create(feature=make_feature(experiment, 7), text=evil)
+    Label.objects.create(feature=make_feature(experiment, 7), experiment=experiment, text=evil)
     analysis = read_now(experiment, f"{evil} \"'><img/src=x>")
     for query in ("", "?feature=7", "?colour=error", "?feature=%3Cscript%3Ealert(1)%3C/script%3E"):
         page = _text(page_client.get(analysis.get_absolute_url() + query))

@@ -25,8 +25,8 @@ def test_features_come_with_id_and_label(experiment: Experiment, fake_lens: Fake
 def test_a_label_given_later_is_shown(experiment: Experiment, fake_lens: FakeLens) -> None:
     analysis = read_now(experiment, "sang")
     feature = make_feature(experiment, 7)
-    Label.objects.create(feature=feature, text="every word")
-    Label.objects.create(feature=feature, text="withdrawn", is_current=False)
+    Label.objects.create(feature=feature, experiment=feature.experiment, text="every word")
+    Label.objects.create(feature=feature, experiment=feature.experiment, text="withdrawn", is_current=False)
     assert reading_of(analysis).tokens[1].features[0].feature.label == "every word"
 
 

@@ -8,10 +8,11 @@ from datetime import timedelta
 
 import pytest
 from django.contrib.auth.models import User
+from django.db.models import Q
 from django.utils import timezone
 from pytest_django.fixtures import DjangoAssertNumQueries
 
-from latentlens.lib.paging import Ordering, page_of, parse_limit
+from latentlens.lib.paging import Ordering, page_of, page_of_parts, parse_limit
 from latentlens.lib.problems import Refused
 
 pytestmark = pytest.mark.django_db
@@ -62,6 +63,42 @@ def test_a_row_that_is_added_does_not_shift_the_next_page() -> None:
 def test_an_empty_list() -> None:
     page = page_of(User.objects.none(), Ordering(), limit=5)
     assert (page.items, page.next) == ([], None)
+
+
+PARTS = [
+    (Q(first_name="b"), Ordering("date_joined", name="those with a b")),
+    (Q(first_name="nobody"), Ordering("username")),
+    (~Q(first_name="b"), Ordering("pk", descending=True)),
+]
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 7, 50])
+def test_a_list_of_parts_is_one_list(limit: int) -> None:
+    parts = [(User.objects.filter(condition), ordering) for condition, ordering in PARTS]
+    met: list[User] = []
+    cursor: str | None = None
+    while True:
+        page = page_of_parts(parts, limit=limit, cursor=cursor)
+        assert 1 <= len(page.items) <= limit
+        met += page.items
+        cursor = page.next
+        if cursor is None:
+            break
+    assert met == [row for rows, ordering in parts for row in rows.order_by(*ordering.signed)]
+
+
+def test_a_part_is_not_asked_before_the_page_reaches_it(django_assert_num_queries: DjangoAssertNumQueries) -> None:
+    parts = [(User.objects.filter(condition), ordering) for condition, ordering in PARTS]
+    with django_assert_num_queries(1):
+        first = page_of_parts(parts, limit=1)
+    with django_assert_num_queries(3):
+        page_of_parts(parts, limit=3, cursor=first.next)
+
+
+def test_the_cursor_of_an_ordering_by_the_same_field_with_another_name_is_refused() -> None:
+    first = page_of(User.objects.all(), Ordering(name="one"), limit=1)
+    with pytest.raises(Refused, match="does not belong to this list"):
+        page_of(User.objects.all(), Ordering(name="another"), limit=1, cursor=first.next)
 
 
 def _encoded(value: object) -> str:

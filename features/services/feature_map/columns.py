@@ -101,14 +101,14 @@ def columns_of(row: FeatureMap) -> MapColumns:
 
 def _labels(experiment_id: int) -> dict[int, tuple[int, str]]:
     """Whose the current label of a feature is, and its text on one line."""
-    labels = Label.objects.filter(is_current=True, feature__experiment=experiment_id).order_by()
+    labels = Label.objects.filter(is_current=True, experiment=experiment_id).order_by()
     rows = labels.values_list("feature__index", "method", "text")
     return {index: (BY_MACHINE if method else BY_PERSON, " ".join(text.split())) for index, method, text in rows}
 
 
 def _tags(experiment_id: int) -> tuple[list[str], dict[int, int]]:
     """The most used tags of current labels, by name, and the bits of each feature that has one."""
-    uses: Any = Label.tags.through.objects.filter(label__is_current=True, label__feature__experiment=experiment_id)
+    uses: Any = Label.tags.through.objects.filter(label__is_current=True, label__experiment=experiment_id)
     rows = list(uses.values_list("label__feature__index", "tag__name"))
     names = sorted(name for name, _ in Counter(name for _, name in rows).most_common(TAGS_MAXIMUM))
     places = {name: place for place, name in enumerate(names)}

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from features.models import Label
@@ -119,11 +119,24 @@ class GalleryFilter(BaseModel):
     def conditions(self, experiment_id: int) -> Q:
         """Everything but like, cofiring and analysis. Raises `Conflict` for a selection on a map that is not made."""
         found = Q(experiment=experiment_id)
-        for name, condition in _CONDITIONS.items():
-            value = getattr(self, name)
-            if value is not None:
-                found &= condition(value)
+        for condition in self._given(_CONDITIONS):
+            found &= condition
+        found &= self._of_label(current_labels_of(experiment_id))
         return found if self.within is None else found & within(experiment_id, self.within)
+
+    def _of_label(self, labels: QuerySet[Label]) -> Q:
+        """All that is asked of the current label, in one look at `labels`."""
+        wanted, found = self._given(_LABEL_CONDITIONS), Q()
+        if self.labelled == "false":
+            # Not "none of those": a page is found long before all of them are listed.
+            found = Q(~Exists(Label.objects.filter(feature=OuterRef("pk"), is_current=True)))
+        elif self.labelled is not None:
+            wanted.append(_WHOSE[self.labelled])
+        return found & Q(pk__in=labels.filter(*wanted).values("feature")) if wanted else found
+
+    def _given(self, conditions: dict[str, Callable[[Any], Q]]) -> list[Q]:
+        values = {name: getattr(self, name) for name in conditions}
+        return [conditions[name](value) for name, value in values.items() if value is not None]
 
 
 def refuse_unknown_names(names: Iterable[str], known: Iterable[str]) -> None:
@@ -134,24 +147,14 @@ def refuse_unknown_names(names: Iterable[str], known: Iterable[str]) -> None:
             raise refused_field(name[:40], f"There is nothing called “{name[:40]}” to filter or order by.")
 
 
-def _current(*conditions: Q, **columns: Any) -> Q:
-    """Features whose current label is like that."""
-    labels = Label.objects.filter(*conditions, is_current=True, **columns)
-    return Q(pk__in=labels.order_by().values("feature"))
-
-
-LABELLED = _current()
-
-
-def _labelled(whose: str) -> Q:
-    if whose in ("true", "false"):
-        return LABELLED if whose == "true" else ~LABELLED
-    return _current(method="") if whose == "person" else _current(~Q(method=""))
+def current_labels_of(experiment_id: int) -> QuerySet[Label]:
+    """The current labels of an experiment's features, one of each, in no order."""
+    return Label.objects.filter(experiment=experiment_id, is_current=True).order_by()
 
 
 def _by(author: str) -> Q:
     name = author.strip()
-    return _current(Q(who__iexact=name) | Q(user__username__iexact=name), method="")
+    return Q(Q(who__iexact=name) | Q(user__username__iexact=name), method="")
 
 
 def _bounds(column: str) -> dict[str, Callable[[Any], Q]]:
@@ -161,23 +164,11 @@ def _bounds(column: str) -> dict[str, Callable[[Any], Q]]:
     }
 
 
-def _label_bounds(column: str) -> dict[str, Callable[[Any], Q]]:
-    return {
-        f"min_{column}": lambda bound: _current(**{f"{column}__gte": bound}),
-        f"max_{column}": lambda bound: _current(**{f"{column}__lte": bound}),
-    }
-
-
 _CONDITIONS: dict[str, Callable[[Any], Q]] = {
     "words": holding_words,
     "token": lambda text: having_token("top", text),
     "promoted": lambda text: having_token("promoted", text),
-    "labelled": _labelled,
     "concept": lambda name: Q(concept=name),
-    "label": lambda text: _current(text__icontains=text.strip()),
-    "tag": lambda name: _current(tags__name=name.strip().lower()),
-    "author": _by,
-    "method": lambda name: _current(method="" if name == "person" else name),
     # By the column that an index holds; a range of it would keep SQLite from walking the index of the ordering.
     "dead": lambda wanted: Q(density=0) if wanted else ~Q(density=0),
     **_bounds("density"),
@@ -185,8 +176,16 @@ _CONDITIONS: dict[str, Callable[[Any], Q]] = {
     **_bounds("mean_activation"),
     **_bounds("token_share"),
     **_bounds("concept_f1"),
-    **_label_bounds("confidence"),
-    **_label_bounds("score"),
 }
+# Of the current label, all together.
+_LABEL_CONDITIONS: dict[str, Callable[[Any], Q]] = {
+    "label": lambda text: Q(text__icontains=text.strip()),
+    "tag": lambda name: Q(tags__name=name.strip().lower()),
+    "author": _by,
+    "method": lambda name: Q(method="" if name == "person" else name),
+    **_bounds("confidence"),
+    **_bounds("score"),
+}
+_WHOSE = {"true": Q(), "person": Q(method=""), "machine": ~Q(method="")}
 _TEXTS = ("words", "token", "promoted", "concept", "label", "tag", "author", "method")
 _RANGES = [(name, f"max_{name[4:]}") for name in GalleryFilter.model_fields if name.startswith("min_")]

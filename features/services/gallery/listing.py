@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import Prefetch, QuerySet
+from django.db.models import Func, IntegerField, Prefetch, QuerySet, Subquery
 
 from features.models import Feature, Label
 from features.services.gallery.filters import GalleryFilter
 from features.services.gallery.neighbourhoods import Neighbourhood, neighbourhood_of
-from features.services.gallery.orderings import ORDERINGS, ordering_for, with_key
-from latentlens.lib.paging import Ordering, Page, page_of
+from features.services.gallery.orderings import in_order, ordering_for
+from latentlens.lib.paging import Page, page_of_parts
 
 
 @dataclass(frozen=True)
@@ -41,11 +41,16 @@ def gallery_page(
     neighbourhood = neighbourhood_of(experiment_id, wanted)
     name = ordering_for(wanted, neighbourhood, ordering)
     features = _passing(experiment_id, wanted, neighbourhood)
-    page = page_of(_keys_of(with_key(features, name), ORDERINGS[name]), ORDERINGS[name], limit=limit, cursor=cursor)
+    page = page_of_parts(in_order(features, experiment_id, name), limit=limit, cursor=cursor)
     # What passes is asked once, for the keys: a word that thousands of features hold is dear to look up again.
-    rows = _as_shown(Feature.objects.order_by(), neighbourhood).in_bulk([row.pk for row in page.items])
-    shown = Page([rows[row.pk] for row in page.items if row.pk in rows], page.next)
-    return GalleryPage(shown, name, neighbourhood, features.count() if count and not cursor else None)
+    rows = _as_shown(Feature.objects.order_by(), neighbourhood)
+    counts = count and not cursor
+    if counts:  # with the rows, so that it is no query of its own
+        rows = rows.annotate(total=Subquery(_number_of(features)))
+    found = rows.in_bulk([row.pk for row in page.items])
+    shown = Page([found[row.pk] for row in page.items if row.pk in found], page.next)
+    total = next((row.total for row in found.values()), 0) if counts else None
+    return GalleryPage(shown, name, neighbourhood, total)
 
 
 def current_labels() -> Prefetch[str, QuerySet[Label], str]:
@@ -54,10 +59,11 @@ def current_labels() -> Prefetch[str, QuerySet[Label], str]:
     return Prefetch("labels", queryset=labels, to_attr="current_labels")
 
 
-def _keys_of(features: QuerySet[Any], ordering: Ordering) -> QuerySet[Any]:
-    """What an order is made of alone: a database that has to sort would carry every card along."""
-    is_column = any(ordering.field == column.name for column in Feature._meta.concrete_fields)
-    return features.only("pk", *([ordering.field] if is_column else []))
+def _number_of(features: QuerySet[Any]) -> QuerySet[Any]:
+    """One number: how many there are. Not by `Count`, which would count them by group."""
+    number = Func(template="COUNT(*)", output_field=IntegerField())
+    counted: QuerySet[Any] = features.order_by().annotate(number=number).values("number")
+    return counted
 
 
 def _passing(experiment_id: int, wanted: GalleryFilter, neighbourhood: Neighbourhood | None) -> QuerySet[Any]:

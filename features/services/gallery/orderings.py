@@ -1,16 +1,16 @@
-"""What a gallery can be ordered by: public names, each a column or an expression that is never null."""
+"""What a gallery can be ordered by: public names, each a column of the feature or of its current label."""
 
 from __future__ import annotations
 
 from typing import Any, Literal, get_args
 
-from django.db.models import F, FloatField, OuterRef, QuerySet, Subquery, TextField, Value
-from django.db.models.functions import Coalesce, Concat, Lower
+from django.db.models import F, Q, QuerySet
+from django.db.models.functions import Lower
 
-from features.models import Feature, Label
-from features.services.gallery.filters import GalleryFilter
+from features.models import Feature
+from features.services.gallery.filters import GalleryFilter, current_labels_of
 from features.services.gallery.neighbourhoods import CLOSENESS, Neighbourhood
-from latentlens.lib.paging import Ordering
+from latentlens.lib.paging import Ordering, Part
 from latentlens.lib.problems import refused_field
 
 OrderingName = Literal[
@@ -37,20 +37,19 @@ OrderingName = Literal[
 DEFAULT_ORDERING: OrderingName = "-density"
 CLOSEST_FIRST: OrderingName = "-closeness"
 
-# A digit before the text decides first in every collation, so that no text comes after what has none.
+# Of the current label, as its indexes hold them.
 _OF_LABELS: dict[str, Any] = {
-    "confidence": F("confidence"),
-    "score": F("score"),
-    "label": Concat(Value("1"), Lower("text"), output_field=TextField()),
+    "confidence": F("labels__confidence"),
+    "score": F("labels__score"),
+    "label": Lower("labels__text"),
 }
-_MAY_BE_MISSING = (*_OF_LABELS, "concept_f1")
 
 
 def _ordering(name: str) -> Ordering:
-    """What may be missing is ordered by a key of its own, which is never null."""
-    column = name.removeprefix("-")
-    field = f"{column}_key" if column in _MAY_BE_MISSING else CLOSENESS if name == CLOSEST_FIRST else column
-    return Ordering(field, descending=name.startswith("-"))
+    column, descending = name.removeprefix("-"), name.startswith("-")
+    if column in _OF_LABELS:
+        return Ordering(f"{column}_key", descending, key="labelled_pk")
+    return Ordering(CLOSENESS if name == CLOSEST_FIRST else column, descending)
 
 
 ORDERINGS: dict[str, Ordering] = {name: _ordering(name) for name in get_args(OrderingName)}
@@ -65,20 +64,32 @@ def ordering_for(wanted: GalleryFilter, neighbourhood: Neighbourhood | None, nam
     return name
 
 
-def with_key(features: QuerySet[Feature], name: str) -> QuerySet[Any]:
-    """The features with the key of an ordering; what is missing comes last, whichever way it goes."""
-    column = name.removeprefix("-")
-    if column not in _MAY_BE_MISSING:
-        return features
-    value: Any = F(column)
+def in_order(features: QuerySet[Any], experiment_id: int, name: str) -> list[Part[Any]]:
+    """The features in an order, for `page_of_parts`: those that lack what is ordered by are a part of their own.
+
+    Nothing but keys is loaded: a database that has to sort would carry every card along.
+    """
+    column, ordering = name.removeprefix("-"), ORDERINGS[name]
     if column in _OF_LABELS:
-        labels = Label.objects.filter(feature=OuterRef("pk"), is_current=True).order_by()
-        value = Subquery(labels.values(of_label=_OF_LABELS[column])[:1])
-    return features.annotate(**{f"{column}_key": Coalesce(value, _last(column, is_descending=name.startswith("-")))})
+        having, lacking = _by_label(features, experiment_id, column)
+    elif column == "concept_f1":
+        having, lacking = features.filter(concept_f1__isnull=False), features.filter(concept_f1=None)
+    else:
+        return [(_keys(features, ordering), ordering)]
+    last = Ordering("pk", ordering.descending, name=f"without {column}")
+    return [(_keys(having, ordering), ordering), (_keys(lacking, last), last)]
 
 
-def _last(column: str, *, is_descending: bool) -> Value:
-    """A key beyond all others; numbers are 0 to 1."""
-    if column == "label":
-        return Value("0" if is_descending else "2", output_field=TextField())
-    return Value(-1.0 if is_descending else 2.0, output_field=FloatField())
+def _by_label(features: QuerySet[Any], experiment_id: int, column: str) -> tuple[QuerySet[Any], QuerySet[Any]]:
+    """Those whose current label has it, with the keys of its index, and the others."""
+    present = {} if column == "label" else {f"{column}__isnull": False}
+    lacking = ~Q(pk__in=current_labels_of(experiment_id).filter(**present).values("feature"))
+    current = {"experiment": experiment_id, "is_current": True, **present}
+    having = features.filter(**{f"labels__{name}": value for name, value in current.items()})
+    keys = {ORDERINGS[column].field: _OF_LABELS[column], ORDERINGS[column].key: F("labels__feature_id")}
+    return having.annotate(**keys), features.filter(lacking)
+
+
+def _keys(features: QuerySet[Any], ordering: Ordering) -> QuerySet[Any]:
+    is_column = any(ordering.field == column.name for column in Feature._meta.concrete_fields)
+    return features.only("pk", *([ordering.field] if is_column else []))

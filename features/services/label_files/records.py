@@ -17,6 +17,7 @@ from latentlens.lib.problems import refused_field
 from latentlens.lib.text import clean_text
 
 MAXIMUM_INDEX = 2**31 - 1
+_REVIEWS = frozenset(Label.Review.values)
 
 
 @dataclass(frozen=True)
@@ -59,8 +60,8 @@ class LabelRecord:
         return facts | {
             "who": self.author,
             "method": self.method,
-            "user": importer.user if is_own else None,
-            "key": importer.key if is_own else None,
+            "user_id": importer.columns["user_id"] if is_own else None,
+            "key_id": importer.columns["key_id"] if is_own else None,
         }
 
     def verdict(self, label: Label | None) -> str:
@@ -115,7 +116,7 @@ def _tags(value: Any) -> list[str]:
 
 
 def _review(text: str) -> str:
-    if text not in Label.Review.values:
+    if text not in _REVIEWS:
         raise refused_field("review", "review is empty, pending, approved or rejected.")
     return text
 

@@ -44,4 +44,5 @@ class Author:
     @property
     def columns(self) -> dict[str, Any]:
         """The columns of an `Authored` row."""
-        return {"user": self.user, "key": self.key, "method": self.method, "who": self.who}
+        user_id, key_id = self.user and self.user.pk, self.key and self.key.pk
+        return {"user_id": user_id, "key_id": key_id, "method": self.method, "who": self.who}

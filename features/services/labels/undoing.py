@@ -22,7 +22,7 @@ def undo_last(experiment_id: int, author: Author) -> Label:
     """
     last = (
         LabelRevision.objects.filter(
-            label__feature__experiment=experiment_id, user=author.user, method="", undone=False, action__in=_UNDOABLE
+            label__experiment=experiment_id, user=author.user, method="", undone=False, action__in=_UNDOABLE
         )
         .select_related("label__feature")
         .order_by("-at", "-pk")

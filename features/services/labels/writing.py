@@ -52,15 +52,15 @@ def add_label(
         score=score,
         **author.columns,
     )
-    # On SQLite everybody else who writes waits for this transaction, so it holds nothing that can be read after it.
+    # On SQLite everybody else who writes waits for this transaction, so it is as short as can be.
     with transaction.atomic():
-        _lock(feature_id)
+        label.experiment_id = _lock(feature_id)
         label.is_current = _takes_over(feature_id, author)
         label.save(force_insert=True)
         if draft.tags:
             label.tags.set(tags_named(draft.tags))
         _record(label, Action.ADDED, author, draft.tags)
-    return find_label(feature_id, label.pk)
+    return label
 
 
 @transaction.atomic
@@ -146,10 +146,13 @@ def _locked_label(feature_id: int, label_id: int, version: int | None) -> Label:
     return label
 
 
-def _lock(feature_id: int) -> None:
-    """Two people labelling one feature take turns, so that there is never more than one current label."""
-    if Feature.objects.select_for_update().filter(pk=feature_id).values("pk").first() is None:
+def _lock(feature_id: int) -> int:
+    """The feature's experiment. Two people labelling one feature take turns, so that one label at most is current."""
+    locked = Feature.objects.select_for_update().filter(pk=feature_id)
+    experiment_id = locked.order_by().values_list("experiment", flat=True).first()
+    if experiment_id is None:
         raise NotFound("There is no such feature.")
+    return experiment_id
 
 
 def _of(feature_id: int) -> QuerySet[Label]:
@@ -158,12 +161,10 @@ def _of(feature_id: int) -> QuerySet[Label]:
 
 def _takes_over(feature_id: int, author: Author) -> bool:
     """Whether a new label becomes the current one; the one that is it so far then no longer is."""
-    current = _of(feature_id).filter(is_current=True).first()
-    if current is None:
-        return True
-    if author.method and not current.is_by_machine:
+    current = _of(feature_id).filter(is_current=True)
+    if author.method and current.filter(method="").exists():
         return False
-    _of(feature_id).filter(is_current=True).update(is_current=False)
+    current.update(is_current=False)
     return True
 
 
