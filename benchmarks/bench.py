@@ -5,6 +5,7 @@
     make bench ARGS="--quick"                           # one round of the main rows, TopK only
     make bench ARGS="--write"                           # and puts the table into docs/performance.md
     make bench ARGS="--from .bench/results/FILE.json"   # shows (or writes) a run that is over
+    make bench ARGS="--only e2e --onto .bench/results/FILE.json"   # measures a part of it anew
 
 Progress goes to stderr. What has been measured is saved after every comparison, so that an interrupted run is not lost.
 A side or a part that fails says why in its row, and the rest goes on. Nothing else should use the machine meanwhile.
@@ -31,7 +32,7 @@ from benchmarks.rounds import interleaved
 
 ROUNDS = 3
 ALL_PARTS = (*PARTS, *FIGURE_PARTS)
-QUICK_PARTS = ("step", "e2e", "quality", "workbench", "catalogue", "labels")
+QUICK_PARTS = ("step", "e2e", "quality", "workbench", "catalogue", "labelling", "labels")
 
 
 def main() -> int:
@@ -56,6 +57,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--features", type=int, action="append", help="sizes of the SAEs (default 24576 and 4096)")
     parser.add_argument("--write", action="store_true", help="put the table into docs/performance.md")
+    parser.add_argument("--onto", type=Path, metavar="FILE", help="measure --only anew, keep the rest of that run")
     parser.add_argument("--from", dest="shown", type=Path, metavar="FILE", help="results of an earlier run")
     return parser.parse_args()
 
@@ -65,20 +67,37 @@ def _measured(options: argparse.Namespace) -> dict[str, Any]:
     parts = set(options.only or (QUICK_PARTS if options.quick else ALL_PARTS))
     scale = _scale(options)
     path = RESULTS / f"bench-{datetime.now(UTC):%Y%m%d-%H%M%S}.json"
-    results: dict[str, Any] = {"machine": describe(), "rounds": rounds, "groups": {}, "figures": {}}
+    results = _run_before(options.onto) if options.onto else _new_run(rounds)
     for group in groups(parts, scale):
         say(f"{group.name} ({time.monotonic() - started:.0f} s so far)")
         outcomes = interleaved(group.contenders, min(rounds, group.most_rounds), say, steps=group.steps)
         spec = json.loads(group.spec.as_text())
         results["groups"][group.name] = {"spec": spec, "outcomes": [outcome.as_json() for outcome in outcomes]}
+        _note_when(results, group.name, rounds)
         save(path, results)
     for name, part in FIGURE_PARTS.items():
         if name in parts:
             say(f"{name} ({time.monotonic() - started:.0f} s so far)")
             results["figures"][name] = _figures(part, quick=options.quick)
+            _note_when(results, name, 1)
             save(path, results)
     say(f"done in {time.monotonic() - started:.0f} s: {path}")
     return results
+
+
+def _new_run(rounds: int) -> dict[str, Any]:
+    return {"machine": describe(), "rounds": rounds, "groups": {}, "figures": {}, "later": None}
+
+
+def _run_before(path: Path) -> dict[str, Any]:
+    """Results of which parts are measured anew; `later` says when each was."""
+    results: dict[str, Any] = json.loads(path.read_text())
+    return results | {"later": results.get("later") or {}}
+
+
+def _note_when(results: dict[str, Any], name: str, rounds: int) -> None:
+    if results["later"] is not None:
+        results["later"][name] = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, rounds: {rounds}"
 
 
 def _scale(options: argparse.Namespace) -> Scale:

@@ -50,14 +50,20 @@ FIGURE_PARTS = {
         lambda quick: figures_of("benchmarks.harvest"),
         (("harvest / own forward", at_most(1.25)), ("bytes per activation", at_most(8))),
     ),
-    "labels": FigurePart(
-        "many people at once, files, machine labels",
-        lambda quick: labels.figures(),
+    "labelling": FigurePart(
+        "many people at once, the desk",
+        lambda quick: labels.of_people(),
         (
             ("*, a write (p95)", at_most(250, "ms")),
             ("of these requests failed", at_most(0)),
             ("labels lost", at_most(0)),
             ("next of 30 features on the desk, p95", at_most(150, "ms")),
+        ),
+    ),
+    "labels": FigurePart(
+        "files, machine labels",
+        lambda quick: labels.of_many_labels(),
+        (
             ("*, peak memory", None),
             ("export *", at_most(60, "s")),
             ("import *", at_most(60, "s")),

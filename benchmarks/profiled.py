@@ -84,8 +84,8 @@ def _from_click_to_catalogue(case: Case, corpus: str) -> dict[str, Any]:
     from django.conf import settings
     from django.test import Client
 
+    from benchmarks.memory import peak_memory_mb
     from benchmarks.parts_of_an_experiment import CLICK, FIRST_PAGE, REST, RULES
-    from benchmarks.peers.serving import peak_memory_mb
     from benchmarks.sampling import Sampler
     from experiments.models import Experiment
     from latentlens.lib.large_blocks import keep_large_blocks

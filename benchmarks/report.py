@@ -227,7 +227,18 @@ def _heading(results: Results) -> str:
     return (
         f"{machine['date']}, {machine['processor']}, {machine['cores']} cores, {machine['memory_gb']} GB, "
         f"{' '.join(machine['flags']) or 'no vector flags known'}; load before {machine['load_before']}. "
-        f"{versions}; {peers}. {results['rounds']} rounds, medians.{without}"
+        f"{versions}; {peers}. {results['rounds']} rounds, medians.{without}{_measured_later(results)}"
+    )
+
+
+def _measured_later(results: Results) -> str:
+    later = results.get("later") or {}
+    if not later:
+        return ""
+    return (
+        " Measured later than the rest, beside all their peers: "
+        + ", ".join(f"{name} ({at})" for name, at in later.items())
+        + "."
     )
 
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import statistics
 import sys
 import time
@@ -27,6 +26,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from transformers import GPT2Config, GPT2LMHeadModel
 
+from benchmarks.memory import peak_memory_mb
 from experiments.engine.capture import Reading, capture_batches
 from experiments.engine.compute_path import compute_path
 from experiments.engine.config import ARCHITECTURES, Place, SaeConfig, TrainingConfig
@@ -51,9 +51,8 @@ def main() -> None:
     options = _options(spec)
     _be_as_a_worker(spec["threads"])
     measured = _end_to_end(spec, options) if spec["mode"] == "e2e" else _steps_alone(spec, options)
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     path = compute_path("cpu", options.precision)
-    print(json.dumps(measured | {"rss_mb": memory, "path": path}))
+    print(json.dumps(measured | {"rss_mb": peak_memory_mb(), "path": path}))
 
 
 def _be_as_a_worker(threads: int) -> None:

@@ -5,6 +5,7 @@
 
 Token frequencies fall as in text (Zipf), densities of features are spread over orders of magnitude (log-normal), and
 half of the firings of all but the most frequent features are on a token of their own, so that answers look real.
+Half of the features have a label by a machine, with a confidence and a score.
 Nothing but one range of features is in memory at a time, beside the text.
 """
 
@@ -30,7 +31,7 @@ from experiments.engine.windows import Windows
 KINDS = ("article", "dialogue", "letter", "story")
 DEAD_SHARE = 0.05
 ACTIVATIONS_AT_ONCE = 2_000_000
-FEATURES_AT_ONCE = 2_048
+FEATURES_AT_ONCE, LABELS_AT_ONCE = 2_048, 1_000
 
 
 @dataclass(frozen=True)
@@ -177,6 +178,26 @@ def store_experiment(size: Size) -> tuple[int, int]:
     return experiment.pk, written
 
 
+def label_features(experiment_id: int, size: Size, share: float) -> int:
+    """Gives about this share of the features a machine's label; returns how many."""
+    from features.models import Feature, Label
+    from features.services.labels import Author, LabelDraft
+    from features.services.labels.bulk import NewLabel, add_labels
+
+    random, words = np.random.default_rng(size.seed), vocabulary(size.vocabulary)
+    keys = list(Feature.objects.filter(experiment=experiment_id).order_by("index").values_list("pk", flat=True))
+    chosen = [key for key, draw in zip(keys, random.random(len(keys)), strict=True) if draw < share]
+    for start in range(0, len(chosen), LABELS_AT_ONCE):
+        labels = []
+        for key in chosen[start : start + LABELS_AT_ONCE]:
+            first, second = (words[number] for number in random.integers(0, len(words), 2))
+            draft = LabelDraft.of(f"“{first.strip()}” before “{second.strip()}”", confidence=round(random.random(), 2))
+            facts = {"review": Label.Review.PENDING, "score": round(random.uniform(0.5, 1), 3)}
+            labels.append(NewLabel(key, draft, facts=facts))
+        add_labels(labels, Author.machine("a synthetic index"))
+    return len(chosen)
+
+
 def _prepare_installation() -> None:
     from django.core.management import call_command
 
@@ -195,14 +216,17 @@ def main() -> None:
     for name, default in (("features", Size.features), ("tokens", Size.tokens), ("seed", Size.seed)):
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--l0", type=float, default=Size.l0, help="features that fire on a token on average")
+    parser.add_argument("--labelled", type=float, default=0.5, help="share of features with a label (default 0.5)")
     parser.add_argument("--new", action="store_true", help="of an installation that is new: its tables too, no demo")
     options = vars(parser.parse_args())
+    labelled = options.pop("labelled")
     if options.pop("new"):
         _prepare_installation()
     size = Size(**options)
     started = time.monotonic()
     number, written = store_experiment(size)
-    print(f"experiment {number}: {written:,} activations, {time.monotonic() - started:.0f} s")
+    labels = label_features(number, size, labelled)
+    print(f"experiment {number}: {written:,} activations, {labels:,} labels, {time.monotonic() - started:.0f} s")
 
 
 if __name__ == "__main__":

@@ -31,10 +31,11 @@ from benchmarks.folders import ROOT
 from benchmarks.lens_click import clicks, signed_in
 
 WEB_IMPORT = """
-import resource, time
+import time
+from benchmarks.memory import peak_memory_mb
 started = time.perf_counter()
 import latentlens.asgi
-print(time.perf_counter() - started, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+print(time.perf_counter() - started, peak_memory_mb())
 """
 # Features enough that it trains until the pages have been asked for; tokens as many as the demo's, whose text is read.
 LONG_TRAINING = {

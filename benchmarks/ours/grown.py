@@ -14,9 +14,9 @@ from transformers import AutoTokenizer, GPT2Config, GPT2LMHeadModel
 
 from benchmarks import inputs
 from benchmarks.growth import Size
+from benchmarks.memory import peak_memory_mb
 from benchmarks.ours.running import as_in_a_worker
 from benchmarks.parts_of_an_experiment import REST, RULES
-from benchmarks.peers.serving import peak_memory_mb
 from benchmarks.sampling import Sampler
 from experiments.engine.config import CorpusConfig, ExperimentConfig, ModelConfig, SaeConfig, TrainingConfig
 from experiments.engine.job import Job, ResumePoint

@@ -14,9 +14,9 @@ import sys
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
+from benchmarks.memory import peak_memory_mb
 from benchmarks.spec import Spec
 
 FVU_ROWS = 1_024  # held-out rows reconstructed at a time
@@ -93,14 +93,3 @@ def serve(make: Callable[[Spec], Side]) -> None:
         order = json.loads(line)
         answer = side.run(order["run"]) if "run" in order else {"fvu": side.fvu()}
         answers.write(json.dumps(answer | {"rss_mb": peak_memory_mb()}) + "\n")
-
-
-def peak_memory_mb() -> float:
-    """The largest resident memory of this process, in MB. Of its own: getrusage also counts what it was forked from."""
-    status = Path("/proc/self/status")
-    if status.exists():
-        lines = dict(line.split(":", 1) for line in status.read_text().splitlines() if ":" in line)
-        return int(lines["VmHWM"].split()[0]) / 1024
-    import resource
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

@@ -41,7 +41,8 @@ WORKS = [
     "workbench: first start, demo, pages, lens",
     "catalogue: questions to a large index, searches, pages",
     "own-forward: the harvest beside the model's own forward",
-    "labels: many people at once, files, machine labels",
+    "labelling: many people at once, the desk",
+    "labels: files, machine labels",
 ]
 
 
@@ -116,6 +117,14 @@ def test_the_document_shows_every_side_and_the_machine() -> None:
     assert "A processor, 2 cores, 8.0 GB, avx2" in text
     assert "| step/topk/24576/stock | ours | 8,000 (7,000 – 9,000) | 4 | 600 |  | float32 |" in text
     assert "| step/topk/24576/stock | dictionary_learning | failed: exit code 1 |" in text
+
+
+def test_a_part_that_was_measured_anew_says_when() -> None:
+    found = results(step__topk__24576__stock=STEPS) | {"later": {"e2e/4096": "2026-01-02 03:04 UTC"}}
+    assert "Measured later than the rest, beside all their peers: e2e/4096 (2026-01-02 03:04 UTC)." in report.as_text(
+        found
+    )
+    assert "Measured later" not in report.as_text(results() | {"later": None})
 
 
 def test_figures_without_a_peer_are_rows_with_their_targets_and_what_failed() -> None:
