@@ -23,7 +23,7 @@ from features.activation_index import ActivationIndex, IndexUnavailable
 from features.activation_index.firings import Firings, firings_of
 from features.activation_index.text import Text, text_of
 from features.models import Feature, Label, MachineLabelling
-from features.services.labels import Author, LabelDraft
+from features.services.labels import Author, LabelDraft, current_labels_of
 from features.services.labels.bulk import NewLabel, add_labels
 from features.services.machine_labels import TRANSFER, end, refuse_if_busy, send
 from latentlens.lib.problems import Conflict, refused_field
@@ -123,8 +123,7 @@ def _matches(source: Experiment, target: Experiment, least: float) -> dict[int, 
 
 def _labels_of(source: Experiment) -> QuerySet[Label]:
     """Current labels that are people's, or a machine's that a person approved."""
-    current = Label.objects.filter(experiment=source, is_current=True)
-    return current.exclude(review__in=(Label.Review.PENDING, Label.Review.REJECTED))
+    return current_labels_of(source.pk).exclude(review__in=(Label.Review.PENDING, Label.Review.REJECTED))
 
 
 @transaction.atomic

@@ -22,6 +22,7 @@ from experiments.services.folders import experiment_folder
 from features.models import Feature, FeatureMap, Label, LabelRevision, Tag
 from features.services.evidence import concept_titles
 from features.services.feature_map.positions import read_positions
+from features.services.labels import current_labels_of
 
 UNLABELLED, BY_PERSON, BY_MACHINE = 0, 1, 2
 TAGS_MAXIMUM = 32
@@ -101,7 +102,7 @@ def columns_of(row: FeatureMap) -> MapColumns:
 
 def _labels(experiment_id: int) -> dict[int, tuple[int, str]]:
     """Whose the current label of a feature is, and its text on one line."""
-    labels = Label.objects.filter(is_current=True, experiment=experiment_id).order_by()
+    labels = current_labels_of(experiment_id)
     rows = labels.values_list("feature__index", "method", "text")
     return {index: (BY_MACHINE if method else BY_PERSON, " ".join(text.split())) for index, method, text in rows}
 

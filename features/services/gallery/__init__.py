@@ -4,7 +4,7 @@ Public names are mapped to ORM expressions here and nowhere else, so no lookup c
 The page, the API and the exports take one and the same `GalleryFilter`.
 """
 
-from features.services.gallery.filters import CLOSE_TO, GalleryFilter, current_labels_of, refuse_unknown_names
+from features.services.gallery.filters import CLOSE_TO, GalleryFilter, refuse_unknown_names
 from features.services.gallery.listing import GalleryPage, current_labels, features_of, gallery_page
 from features.services.gallery.neighbourhoods import CLOSEST_AT_MOST, Neighbourhood, neighbourhood_of, register
 from features.services.gallery.orderings import CLOSEST_FIRST, DEFAULT_ORDERING, ORDERINGS, OrderingName, ordering_for
@@ -24,7 +24,6 @@ __all__ = [
     "OrderingName",
     "Preset",
     "current_labels",
-    "current_labels_of",
     "features_of",
     "gallery_page",
     "neighbourhood_of",

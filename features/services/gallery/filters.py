@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from features.models import Label
 from features.services.feature_map import Selection, within
+from features.services.labels import current_labels_of
 from features.services.search import having_token, holding_words
 from latentlens.lib.problems import refused_field
 from latentlens.lib.text import clean_text
@@ -145,11 +146,6 @@ def refuse_unknown_names(names: Iterable[str], known: Iterable[str]) -> None:
     for name in names:
         if name not in allowed:
             raise refused_field(name[:40], f"There is nothing called “{name[:40]}” to filter or order by.")
-
-
-def current_labels_of(experiment_id: int) -> QuerySet[Label]:
-    """The current labels of an experiment's features, one of each, in no order."""
-    return Label.objects.filter(experiment=experiment_id, is_current=True).order_by()
 
 
 def _by(author: str) -> Q:

@@ -8,8 +8,9 @@ from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Lower
 
 from features.models import Feature
-from features.services.gallery.filters import GalleryFilter, current_labels_of
+from features.services.gallery.filters import GalleryFilter
 from features.services.gallery.neighbourhoods import CLOSENESS, Neighbourhood
+from features.services.labels import current_labels_of
 from latentlens.lib.paging import Ordering, Part
 from latentlens.lib.problems import refused_field
 

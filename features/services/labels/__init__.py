@@ -9,7 +9,14 @@ from features.services.labels.drafts import (
     clean_tags,
     parse_confidence,
 )
-from features.services.labels.reading import find_label, history_of, labels_of, living_labels, withdrawn_labels
+from features.services.labels.reading import (
+    current_labels_of,
+    find_label,
+    history_of,
+    labels_of,
+    living_labels,
+    withdrawn_labels,
+)
 from features.services.labels.undoing import undo_last
 from features.services.labels.writing import (
     StaleLabel,
@@ -31,6 +38,7 @@ __all__ = [
     "add_label",
     "choose_label",
     "clean_tags",
+    "current_labels_of",
     "edit_label",
     "find_label",
     "history_of",

@@ -14,6 +14,11 @@ def labels_of(feature_id: int) -> QuerySet[Label]:
     return labels.select_related("user", "key").prefetch_related("tags")
 
 
+def current_labels_of(experiment_id: int) -> QuerySet[Label]:
+    """The current labels of an experiment's features, one of each, in no order."""
+    return Label.objects.filter(experiment=experiment_id, is_current=True).order_by()
+
+
 def living_labels(feature_id: int) -> QuerySet[Label]:
     """The labels of a feature that have not been withdrawn, newest first, in two queries."""
     return labels_of(feature_id).filter(withdrawn_at=None)
