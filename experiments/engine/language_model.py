@@ -22,6 +22,7 @@ from experiments.engine.block_memory import BlockMemory
 from experiments.engine.config import Place
 from experiments.engine.logit_lens import find_unembedding
 from experiments.engine.model_card import Kind, ModelCard
+from experiments.engine.processor_threads import side_by_side
 from experiments.engine.residual_branches import Site, find_sites
 from experiments.engine.text_tokenizer import TextTokenizer
 
@@ -30,6 +31,9 @@ __all__ = ["LanguageModel", "ModelRefused", "Splice", "Tokens", "next_token_loss
 Tokens: TypeAlias = Tensor | NDArray[np.integer[Any]]
 Mask: TypeAlias = Tensor | NDArray[np.bool_]
 
+# On a processor windows of so many tokens are read in one forward, side by side with others; alone they are read faster
+# than together, and their hidden states are the same however many threads there are.
+TOKENS_PER_FORWARD = 1_024
 # Enough tokens to tell tensors in a block apart, few enough to cost nothing on a large model.
 TRIAL_TOKENS = 6
 # Why a block may lack a site.
@@ -138,22 +142,34 @@ class LanguageModel:
     def hidden_states(
         self, tokens: Tokens, places: Sequence[Place], attention_mask: Mask | None = None
     ) -> list[Tensor]:
-        """The hidden states [batch, seq, width] at each of `places`, in float32, all from one forward.
+        """The hidden states [batch, seq, width] at each of `places`, in float32, from one reading.
 
-        The forward stops at the deepest place, as soon as its hidden states are there. Raises ModelRefused for a place
+        A forward stops at the deepest place, as soon as its hidden states are there. Raises ModelRefused for a place
         the model does not have, and when the numbers are not finite.
         """
-        found: dict[Place, Tensor] = {}
-        with self._one_forward, ExitStack() as hooks, suppress(_DeepestPlaceReached):
+        with self._one_forward, ExitStack() as hooks:
             # All before the first is visited: finding them runs forwards.
             taps = {place: self.tap(place) for place in places}
+            kept = _Kept(len(taps))
             for place, tap in taps.items():
-                hooks.enter_context(tap.visited_by(_keeper(place, len(taps), found)))
-            self._forward(tokens, attention_mask)
-        windows = {place: states.float().reshape(*tokens.shape, -1) for place, states in found.items()}
+                hooks.enter_context(tap.visited_by(kept.keeper_of(place)))
+
+            def read(rows: slice) -> dict[Place, Tensor]:
+                mask = None if attention_mask is None else attention_mask[rows]
+                found = kept.by(lambda: self._forward(tokens[rows], mask))
+                # Some families flatten batch and sequence inside their blocks.
+                return {at: states.float().reshape(*tokens[rows].shape, -1) for at, states in found.items()}
+
+            parts = side_by_side(read, self._pieces(*tokens.shape))
+        windows = {place: _joined([part[place] for part in parts]) for place in taps}
         if not all(bool(states.sum().isfinite()) for states in windows.values()):
             raise ModelRefused(f"{self.card.name} gives numbers that are not finite; read it in float32 instead.")
         return [windows[place] for place in places]
+
+    def _pieces(self, windows: int, length: int) -> list[slice]:
+        """The windows that are read in one forward each."""
+        size = max(1, TOKENS_PER_FORWARD // length) if self.device.type == "cpu" else windows
+        return [slice(start, start + size) for start in range(0, windows, size)]
 
     @torch.no_grad()
     def logits(
@@ -278,17 +294,36 @@ class _DeepestPlaceReached(Exception):  # noqa: N818 - not an error: it ends a f
     """Raised in the middle of a forward once the hidden states asked for are there."""
 
 
-def _keeper(place: Place, wanted: int, found: dict[Place, Tensor]) -> Callable[[Tensor], None]:
-    """Puts the hidden states at `place` into `found`, and ends the forward when as many as are `wanted` are there."""
+class _Kept:
+    """Keeps the hidden states at `wanted` places of a forward. Forwards in several threads do not see each other's."""
 
-    def keep(states: Tensor) -> None:
-        found[place] = states
-        if len(found) == wanted:
-            raise _DeepestPlaceReached
-        # A copy where the forward goes on: some families add to the stream in place, in this very tensor.
-        found[place] = states.clone()
+    def __init__(self, wanted: int) -> None:
+        self._wanted, self._of_this_thread = wanted, threading.local()
 
-    return keep
+    def by(self, forward: Callable[[], Any]) -> dict[Place, Tensor]:
+        """The hidden states of this forward, which ends as soon as all are there."""
+        self._of_this_thread.found = {}
+        with suppress(_DeepestPlaceReached):
+            forward()
+        found: dict[Place, Tensor] = self._of_this_thread.found
+        return found
+
+    def keeper_of(self, place: Place) -> Callable[[Tensor], None]:
+        """What is shown the tensor at `place`."""
+
+        def keep(states: Tensor) -> None:
+            found = self._of_this_thread.found
+            found[place] = states
+            if len(found) == self._wanted:
+                raise _DeepestPlaceReached
+            # A copy where the forward goes on: some families add to the stream in place, in this very tensor.
+            found[place] = states.clone()
+
+        return keep
+
+
+def _joined(parts: list[Tensor]) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
 def _matrix_of(projection: nn.Module, width: int) -> Tensor:

@@ -22,6 +22,7 @@ from experiments.engine.folding import folded
 from experiments.engine.input_statistics import InputStatistics, Scales
 from experiments.engine.kernels import Adam, Code, DenseCode, Weights
 from experiments.engine.processes import ALONE, Processes
+from experiments.engine.processor_threads import one_thread_for_little
 from experiments.engine.schedules import scheduled_learning_rate
 from experiments.engine.segments import RESAMPLING, WEIGHTS, random_numbers
 
@@ -153,7 +154,11 @@ class Trainer:
 
         Out of memory on a GPU, the pre-activations are computed in two parts from then on; once.
         """
-        batch = self._batch(inputs, inputs if targets is None else targets)
+        with one_thread_for_little(inputs.numel() * self._sae.n_features):
+            return self._train_on(inputs, inputs if targets is None else targets)
+
+    def _train_on(self, inputs: Tensor, targets: Tensor) -> StepOutcome:
+        batch = self._batch(inputs, targets)
         try:
             code, auxiliary = self._select(batch)
         except torch.OutOfMemoryError:
