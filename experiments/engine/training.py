@@ -23,6 +23,9 @@ from experiments.engine.trainer import StepOutcome, Trainer, initial_weights
 
 ShouldCheckpoint: TypeAlias = Callable[[], bool]
 
+# A checkpoint of a large SAE takes a second: they are made so seldom that all together take at most this of the time.
+SHARE_FOR_CHECKPOINTS = 0.01
+
 
 class SegmentSource(Protocol):
     """Where hidden states come from: the corpus read by the language model, or anything else that is repeatable."""
@@ -70,8 +73,9 @@ class Training:
     """Trains `state.trainer` to the end of the configured steps: by itself, or segment by segment beside others.
 
     Yields Progress about twice a second, Measurement every `metric_every` steps and Checkpointed every
-    `checkpoint_seconds` or as soon as `should_checkpoint` says so. Closing a generator loses only the steps since
-    the last checkpoint. Raises TrainingDiverged; the last checkpoint is then from before.
+    `checkpoint_seconds` (less often where one takes long) or as soon as `should_checkpoint` says so. Closing a
+    generator loses only the steps since the last checkpoint. Raises TrainingDiverged; the last checkpoint is then from
+    before.
     """
 
     def __init__(
@@ -87,7 +91,7 @@ class Training:
         batch_tokens = config.training.batch_tokens
         steps, step = config.training.steps, state.position.step
         self.pace = Pace("training", steps, steps * batch_tokens, step, step * batch_tokens)
-        self.saved_step, self.saved_at = step, time.monotonic()
+        self.saved_step, self.saved_at, self.saving_took = step, time.monotonic(), 0.0
 
     @property
     def is_done(self) -> bool:
@@ -119,8 +123,9 @@ class Training:
         """Saves a checkpoint if there is something to save, and it is time or somebody asks for it."""
         if not self.state.trainer.processes.is_first:
             return
-        waited = time.monotonic() - self.saved_at
-        wanted = self.should_checkpoint() or waited >= self.config.training.checkpoint_seconds
+        began = time.monotonic()
+        wait = max(self.config.training.checkpoint_seconds, self.saving_took / SHARE_FOR_CHECKPOINTS)
+        wanted = self.should_checkpoint() or began - self.saved_at >= wait
         if not wanted or self.state.position.step == self.saved_step:
             return
         saved = save_checkpoint(self.state, self.config, self.folder)
@@ -128,6 +133,7 @@ class Training:
         # Whoever took the record now knows the new checkpoint; only then may the one before the last go.
         self.folder.keep_checkpoints(saved.name, checkpoint_name(self.saved_step))
         self.saved_step, self.saved_at = saved.step, time.monotonic()
+        self.saving_took = self.saved_at - began
 
     def _capture(self) -> Iterator[Record]:
         for _ in self.source.capture(self.state.position.segment):

@@ -7,13 +7,16 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
 
+from experiments.engine import training
 from experiments.engine.artifacts import ArtifactError, ExperimentFolder, sha256_of
 from experiments.engine.checkpoints import TrainingState, load_checkpoint
 from experiments.engine.config import ARCHITECTURES, ExperimentConfig, TrainingConfig, default_learning_rate
@@ -145,6 +148,29 @@ def checkpoints_of(config: ExperimentConfig, folder: Path) -> Iterator[Checkpoin
 def test_two_checkpoints_are_kept(tmp_path: Path) -> None:
     names = [record.name for record in checkpoints_of(small_config(), tmp_path)]
     assert sorted(path.name for path in ExperimentFolder(tmp_path).checkpoints.iterdir()) == names[-2:]
+
+
+@pytest.mark.parametrize(("seconds_each", "expected"), [(0.125, 25), (5.0, 1)])
+def test_checkpoints_that_take_long_are_made_seldom(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds_each: float, expected: int
+) -> None:
+    """50 steps of ten seconds, and a checkpoint every 20: one of five seconds is worth 500 seconds of training."""
+    now = [0.0]
+    monkeypatch.setattr(training, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(training, "save_checkpoint", passing(now, seconds_each, training.save_checkpoint))
+    config, source = small_config(), SyntheticSource()
+    state = start(config, source)
+    monkeypatch.setattr(state.trainer, "train_on", passing(now, 10.0, state.trainer.train_on))
+    records = list(train(config, state, source, ExperimentFolder(tmp_path), never))
+    assert sum(isinstance(record, Checkpointed) for record in records) == expected
+
+
+def passing(now: list[float], seconds: float, work: Callable[..., Any]) -> Callable[..., Any]:
+    def with_time(*arguments: Any) -> Any:
+        now[0] += seconds
+        return work(*arguments)
+
+    return with_time
 
 
 KILLED_TRAINING = """

@@ -165,7 +165,7 @@ class TrainingConfig:
     checkpoint_seconds: float = setting(
         20.0,
         "Checkpoint every",
-        "Seconds between two checkpoints; a killed worker loses as much.",
+        "Seconds between two checkpoints, more where one takes long; a killed worker loses as much.",
         unit="seconds",
         minimum=0.001,
         maximum=86_400.0,
