@@ -1,19 +1,35 @@
-"""Threads, and with them database connections, that go on from one request to the next.
+"""One thread for the whole of a request, and threads that go on, with their database connections, to the next one.
 
-Django's ASGI handler starts a thread for each request. Connections belong to threads, so each request would connect
-anew: a few milliseconds on SQLite, which reads its schema, and more on Postgres, which starts a process.
+Django's ASGI handler starts a thread for each request, and goes to it and back for every step of every middleware.
+Connections belong to threads, so each request would connect anew: a few milliseconds on SQLite, which reads its schema,
+and more on Postgres, which starts a process.
 """
 
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
-from asgiref.sync import ThreadSensitiveContext
+from asgiref.sync import AsyncToSync, ThreadSensitiveContext, sync_to_async
+from django.core.handlers.asgi import ASGIHandler
 from django.db import connections
 
 from latentlens.lib.asgi_types import Application, Message, Receive, Send
 
 KEPT = 8
+
+
+class OneThreadHandler(ASGIHandler):
+    """Runs the middleware and the view of a request one after another in its thread, as under WSGI.
+
+    Middleware that can only be asynchronous, and what is around it, stays in the event loop.
+    """
+
+    def load_middleware(self, is_async: bool = True) -> None:
+        super().load_middleware(is_async=False)
+        chain: Any = self._middleware_chain  # type: ignore[has-type]  # Django says nothing about it
+        is_asynchronous = isinstance(chain, AsyncToSync)
+        self._middleware_chain = chain.awaitable if is_asynchronous else sync_to_async(chain, thread_sensitive=True)
 
 
 class RequestThreads:

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from asgiref.sync import sync_to_async
+from asgiref.sync import ThreadSensitiveContext, iscoroutinefunction, markcoroutinefunction, sync_to_async
+from asgiref.testing import ApplicationCommunicator
 from django.core.signals import request_finished, request_started
 from django.db import connection, connections
+from django.http import HttpRequest, HttpResponse
+from django.test import override_settings
+from django.urls import path
+from django.utils.deprecation import MiddlewareMixin
 
-from latentlens.lib.request_threads import RequestThreads
+from latentlens.lib.request_threads import OneThreadHandler, RequestThreads
 from tests.worker_processes import wait_until
 
 
@@ -99,3 +105,76 @@ async def test_a_connection_lasts_from_request_to_request_and_a_broken_one_is_ma
         await requests.expect_idle(1)
     assert raw[0] is raw[1]
     assert (raw[2] is raw[1]) == (not can_break)
+
+
+met_in_request: list[tuple[str, threading.Thread]] = []
+
+
+class Either(MiddlewareMixin):
+    """Middleware as Django's own: it can be in a thread, and in the event loop."""
+
+    def process_request(self, request: HttpRequest) -> None:
+        met_in_request.append(("request", threading.current_thread()))
+
+    def process_response(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
+        met_in_request.append(("response", threading.current_thread()))
+        return response
+
+
+class OnlyAsynchronous:
+    """Middleware as that which serves static files."""
+
+    sync_capable, async_capable = False, True
+
+    def __init__(self, get_response: Callable[[HttpRequest], Awaitable[HttpResponse]]) -> None:
+        assert iscoroutinefunction(get_response)
+        self._get_response = get_response
+        markcoroutinefunction(self)
+
+    async def __call__(self, request: HttpRequest) -> HttpResponse:
+        met_in_request.append(("asynchronous", threading.current_thread()))
+        return await self._get_response(request)
+
+
+def view(request: HttpRequest) -> HttpResponse:
+    met_in_request.append(("view", threading.current_thread()))
+    return HttpResponse("seen")
+
+
+urlpatterns = [path("", view)]
+
+
+@pytest.mark.parametrize("outer", [[], [f"{__name__}.OnlyAsynchronous"]])
+async def test_middleware_and_view_of_a_request_run_in_one_go(outer: list[str]) -> None:
+    met_in_request.clear()
+    started_by_request: list[Any] = []
+
+    class Counting(ThreadPoolExecutor):
+        def submit(self, *arguments: Any, **options: Any) -> Any:
+            started_by_request.append(arguments)
+            return super().submit(*arguments, **options)
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        async with ThreadSensitiveContext(executor=Counting(1)):
+            await OneThreadHandler().handle(scope, receive, send)
+
+    with override_settings(MIDDLEWARE=[*outer, *2 * [f"{__name__}.Either"]], ROOT_URLCONF=__name__):
+        assert await _answer_of(application) == (200, b"seen")
+    inner = [(step, thread) for step, thread in met_in_request if step != "asynchronous"]
+    assert [step for step, _ in inner] == ["request", "request", "view", "response", "response"]
+    assert len({thread for _, thread in inner}) == 1
+    assert inner[0][1] is not threading.current_thread()
+    assert [thread for step, thread in met_in_request if step == "asynchronous"] == (
+        [threading.current_thread()] if outer else []
+    )
+    assert len(started_by_request) == 3  # what begins a request, all of this, and what ends it
+
+
+async def _answer_of(application: Any) -> tuple[int, bytes]:
+    scope = {"type": "http", "method": "GET", "path": "/", "headers": [], "query_string": b""}
+    communicator = ApplicationCommunicator(application, scope)
+    await communicator.send_input({"type": "http.request"})
+    start = await communicator.receive_output(60)
+    body = await communicator.receive_output(60)
+    await communicator.wait(60)
+    return start["status"], body["body"]
