@@ -14,7 +14,7 @@ import pytest
 
 from benchmarks.synthetic_index import Size, write_index
 from experiments.engine.artifacts import ExperimentFolder
-from features.activation_index import ActivationIndex, Context
+from features.activation_index import ActivationIndex, Context, examples
 from features.density import wilson_interval
 
 FEATURES = 24
@@ -72,6 +72,15 @@ def test_counts_are_exact_and_carry_their_interval(written: Written) -> None:
         assert found.interval == wilson_interval(len(own), sum(written.read))
 
 
+@pytest.fixture(params=["all firings at once", "the strongest first"])
+def read_how(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Features that fire seldom, and those that fire so often that only their strongest firings are read."""
+    if request.param == "the strongest first":
+        monkeypatch.setattr(examples, "FIRINGS_AT_ONCE", 1)
+        monkeypatch.setattr(examples, "FIRINGS_PER_EXAMPLE", 2)
+
+
+@pytest.mark.usefixtures("read_how")
 def test_examples_are_the_strongest_firing_of_each_document(written: Written) -> None:
     for feature in each_feature(written):
         best: dict[int, tuple[float, int]] = {}
@@ -86,6 +95,7 @@ def test_examples_are_the_strongest_firing_of_each_document(written: Written) ->
         assert [(found.activation, found.position) for found in everything.items] == expected
 
 
+@pytest.mark.usefixtures("read_how")
 def test_context_shows_the_activation_of_every_token(written: Written) -> None:
     for feature in each_feature(written):
         for found in written.index.examples(feature, count=5, context=Context(6, 4)).items:
