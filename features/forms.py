@@ -7,7 +7,7 @@ from typing import Any
 from django import forms
 
 from features.models import Label
-from features.services.labels import LabelDraft
+from features.services.labels import LabelDraft, tags_in
 from latentlens.lib.problems import Refused
 
 
@@ -43,7 +43,7 @@ class LabelForm(forms.Form):
         """The form with which an existing label is edited."""
         content = {
             "text": label.text,
-            "tags": ", ".join(tag.name for tag in label.tags.all()),
+            "tags": ", ".join(label.tag_names),
             "confidence": "" if label.confidence is None else f"{label.confidence:g}",
             "note": label.note,
             "version": label.version,
@@ -66,7 +66,7 @@ class LabelForm(forms.Form):
             cleaned["draft"] = LabelDraft.of(
                 text=cleaned.get("text", ""),
                 note=cleaned.get("note", ""),
-                tags=[tag for tag in cleaned.get("tags", "").split(",") if tag.strip()],
+                tags=tags_in(cleaned.get("tags", "")),
                 confidence=cleaned.get("confidence", ""),
             )
         except Refused as refusal:

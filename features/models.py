@@ -169,6 +169,11 @@ class Label(Authored):
     def __str__(self) -> str:
         return self.text
 
+    @property
+    def tag_names(self) -> list[str]:
+        """In alphabetical order, the same on every database."""
+        return sorted(tag.name for tag in self.tags.all())
+
 
 class LabelRevision(Authored):
     """A label as it was after one change: its history, oldest first."""

@@ -54,7 +54,7 @@ class LabelOut(Schema):
 
     @staticmethod
     def resolve_tags(label: Label) -> list[str]:
-        return [tag.name for tag in label.tags.all()]
+        return label.tag_names
 
     @staticmethod
     def resolve_author(label: Label) -> str | None:

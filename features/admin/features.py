@@ -10,6 +10,7 @@ from django.http import HttpRequest
 from django.template.loader import render_to_string
 from django.utils.safestring import SafeString
 
+from features.admin.filters import ConceptFilter
 from features.admin.forms import LabelAdminForm
 from features.models import Feature, Label
 from features.services.gallery import current_labels
@@ -23,12 +24,11 @@ class LabelInline(admin.StackedInline):
     form = LabelAdminForm
     fields = ("text", "tags", "confidence", "note", "is_current")
     readonly_fields = ("is_current",)
-    autocomplete_fields = ("tags",)
     extra = 1
     can_delete = False
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Label]:
-        return super().get_queryset(request).filter(withdrawn_at=None)
+        return super().get_queryset(request).filter(withdrawn_at=None).prefetch_related("tags")
 
 
 class LabelledFilter(admin.SimpleListFilter):
@@ -50,7 +50,7 @@ class FeatureAdmin(admin.ModelAdmin):
 
     list_display = ("index", "experiment", "current_label", "evidence", "density", "max_activation", "concept")
     list_per_page = 50
-    list_filter = (LabelledFilter, "experiment", "concept")
+    list_filter = (LabelledFilter, "experiment", ConceptFilter)
     search_fields = ("=index", "labels__text", "labels__tags__name", "words__tokens")
     search_help_text = "An index, a word of a label, a tag, or one of the top tokens."
     fields = ("experiment", "index", "evidence", "firings", "tokens", "density", "max_activation", "mean_activation")

@@ -8,16 +8,16 @@ from django import forms
 from django.contrib.admin.helpers import ActionForm
 
 from features.models import Label
-from features.services.labels import LabelDraft, clean_tags
+from features.services.labels import LabelDraft, clean_tags, tags_in
 from latentlens.lib.problems import Refused
 
 
-class LabelAdminForm(forms.ModelForm):
-    """Keeps the rules of `LabelDraft`."""
+class LabelRowForm(forms.ModelForm):
+    """A label in the list of all. Keeps the rules of `LabelDraft`."""
 
     class Meta:
         model = Label
-        fields = ("text", "tags", "confidence", "note")
+        fields = ("text", "confidence", "note")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -37,9 +37,23 @@ class LabelAdminForm(forms.ModelForm):
     def _draft(self, cleaned: dict[str, Any]) -> LabelDraft:
         """The whole label: what the form does not show stays as it is."""
         old = self.instance
-        tags = cleaned["tags"] if "tags" in self.fields else old.tags.all() if old.pk else ()
-        note = cleaned.get("note", old.note)
-        return LabelDraft.of(cleaned["text"], note, [tag.name for tag in tags], cleaned["confidence"])
+        tags = tags_in(cleaned["tags"]) if "tags" in self.fields else old.tag_names
+        return LabelDraft.of(cleaned["text"], cleaned.get("note", old.note), tags, cleaned["confidence"])
+
+
+class LabelAdminForm(LabelRowForm):
+    """A label with its tags, as words: the admin's own widget for them has no name that a screen reader could say."""
+
+    tags = forms.CharField(
+        required=False,
+        label="Tags",
+        help_text="Words, with commas between them.",
+        widget=forms.TextInput({"class": "vTextField"}),
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.initial["tags"] = ", ".join(self.instance.tag_names) if self.instance.pk else ""
 
 
 class TagAdminForm(forms.ModelForm):

@@ -13,7 +13,8 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from features.admin.forms import LabelAdminForm, TagActionForm
+from features.admin.filters import MethodFilter
+from features.admin.forms import LabelAdminForm, LabelRowForm, TagActionForm
 from features.models import Label
 from features.services.label_files import FORMATS, export_labels
 from features.services.labels import Author, edit_label, review_label, withdraw_label
@@ -77,13 +78,12 @@ class LabelAdmin(admin.ModelAdmin):
         "is_current",
         WithdrawnFilter,
         ScoreFilter,
-        "method",
+        MethodFilter,
         "user",
         "tags",
         "experiment",
     )
     search_fields = ("text", "note", "tags__name", "=feature__index")
-    autocomplete_fields = ("tags",)
     readonly_fields = ("feature_link", "who", "is_current", "review", "score", "created_at", "withdrawn_at")
     list_per_page = 50
     action_form = TagActionForm
@@ -97,7 +97,7 @@ class LabelAdmin(admin.ModelAdmin):
         return labels.defer("feature__summary").prefetch_related("tags")
 
     def get_changelist_form(self, request: HttpRequest, **kwargs: Any) -> type[forms.ModelForm]:
-        return LabelAdminForm
+        return LabelRowForm
 
     @admin.display(description="feature")
     def feature_link(self, label: Label) -> SafeString:
@@ -110,7 +110,7 @@ class LabelAdmin(admin.ModelAdmin):
 
     @admin.display(description="tags")
     def tag_names(self, label: Label) -> str:
-        return ", ".join(tag.name for tag in label.tags.all())
+        return ", ".join(label.tag_names)
 
     @admin.action(description="Approve the selected machine labels")
     def approve(self, request: HttpRequest, labels: QuerySet[Label]) -> None:

@@ -91,7 +91,7 @@ def _label(label: Label) -> dict[str, Any]:
     return {
         "text": label.text,
         "note": label.note,
-        "tags": [tag.name for tag in label.tags.all()],
+        "tags": label.tag_names,
         "author": label.who,
         "confidence": label.confidence,
         "score": label.score,

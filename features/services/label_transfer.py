@@ -176,5 +176,5 @@ def _drafts(
         score = cosine if correlation is None else (cosine + correlation) / 2
         measured = f"cosine {cosine:.2f}" + ("" if correlation is None else f", correlation {correlation:.2f}")
         note = f"Taken over from #{source} of experiment {row.source_id} ({measured}).\n{label.note}"[:5_000].strip()
-        tags = [tag.name for tag in label.tags.all()]
+        tags = label.tag_names
         yield target, LabelDraft.of(label.text, note, tags, label.confidence), min(1.0, score)

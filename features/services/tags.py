@@ -16,7 +16,7 @@ def tag_labels(labels: Iterable[Label], name: str, author: Author) -> int:
     (tag,) = clean_tags([name])
     changed = 0
     for label in labels:
-        names = {tag.name for tag in label.tags.all()}
+        names = set(label.tag_names)
         if tag not in names:
             _retag(label, names | {tag}, author)
             changed += 1
@@ -33,7 +33,7 @@ def merge_tags(tags: Sequence[Tag], name: str, author: Author) -> int:
     merged = {tag.name for tag in tags} - {kept}
     labels = Label.objects.filter(tags__name__in=merged).distinct().prefetch_related("tags")
     for label in labels:
-        names = {tag.name for tag in label.tags.all()}
+        names = set(label.tag_names)
         if label.withdrawn_at is None:
             _retag(label, names - merged | {kept}, author)
         else:

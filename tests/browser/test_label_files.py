@@ -1,4 +1,4 @@
-"""Labels from a file, with a look at what would happen first; machine labels; and labels in the admin."""
+"""Labels from a file, with a look at what would happen first, and machine labels."""
 
 from __future__ import annotations
 
@@ -52,21 +52,6 @@ def test_a_machine_labels_and_its_labels_are_reviewed(visitor: Visitor, labelled
     page.keyboard.press("a")
     expect(shown).not_to_have_attribute("data-feature", str(first))
     expect(page.get_by_role("status")).to_contain_text("is approved")
-
-
-def test_labels_are_edited_and_rejected_in_the_admin(
-    visitor: Visitor, workbench: Workbench, labelled: dict[str, Any]
-) -> None:
-    feature = workbench.api.get("/api/features", params={"experiment": labelled["id"], "limit": 5}).json()["items"][4]
-    added = workbench.api.post(f"/api/features/{feature['id']}/labels", json={"text": "from the admin"}).json()
-    page = visitor.open().page
-    page.goto(f"/admin/features/label/?q=from+the+admin&experiment__id__exact={labelled['id']}")
-    expect(page.locator(".heat-7").first).to_be_visible()
-    page.locator("#id_form-0-text").fill("edited in the list")
-    page.get_by_role("button", name="Save").click()
-    expect(page.locator(".messagelist")).to_contain_text("1 label was changed successfully")
-    label = workbench.api.get(f"/api/features/{feature['id']}/labels/{added['id']}").json()
-    assert (label["text"], label["version"]) == ("edited in the list", 2)
 
 
 @pytest.mark.parametrize("path", ["labels/", "labels/machine/"])

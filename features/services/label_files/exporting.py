@@ -65,7 +65,7 @@ def _rows_of_labels(labels: QuerySet[Label]) -> Iterator[Row]:
             "feature": label.feature.index,
             "text": label.text,
             "note": label.note,
-            "tags": sorted(tag.name for tag in label.tags.all()),
+            "tags": label.tag_names,
             "confidence": label.confidence,
             "author": label.who,
             "method": label.method,
@@ -87,7 +87,7 @@ def _feature_rows(features: QuerySet[Feature]) -> Iterator[Row]:
         yield {
             "feature": feature.index,
             "label": label.text if label else "",
-            "tags": sorted(tag.name for tag in label.tags.all()) if label else [],
+            "tags": label.tag_names if label else [],
             "confidence": label.confidence if label else None,
             "author": label.who if label else "",
             **{name: getattr(feature, name) for name in ("tokens", "firings", "documents", "density")},

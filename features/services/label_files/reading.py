@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from features.services.label_files.columns import Column, Row
+from features.services.labels import tags_in
 from latentlens.lib.csv_cells import original_cell
 from latentlens.lib.problems import refused_field
 
@@ -108,17 +109,12 @@ def _require_columns(names: Iterable[str]) -> None:
 
 def _csv_value(cell: str, column: Column) -> Any:
     if column.kind == "texts":
-        return _parsed(cell, "A list in the file") if cell.startswith("[") else _separated(cell)
+        return _parsed(cell, "A list in the file") if cell.startswith("[") else tags_in(cell)
     if column.kind == "flag":
         return cell.strip().lower() in {"true", "1", "yes"}
     if column.kind == "text":
         return cell
     return cell.strip() or None
-
-
-def _separated(cell: str) -> list[str]:
-    """Tags as people write them: with commas between them."""
-    return [part for part in cell.split(",") if part.strip()]
 
 
 def _object(value: Any, where: str, columns: Sequence[Column]) -> Row:

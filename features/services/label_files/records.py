@@ -57,18 +57,14 @@ class LabelRecord:
         if self.author is None:
             return facts
         is_own = not self.method and self.author == importer.who
-        return facts | {
-            "who": self.author,
-            "method": self.method,
-            "user_id": importer.columns["user_id"] if is_own else None,
-            "key_id": importer.columns["key_id"] if is_own else None,
-        }
+        account = importer if is_own else Author()
+        return facts | account.columns | {"who": self.author, "method": self.method}
 
     def verdict(self, label: Label | None) -> str:
         """new, same, changed, or conflicting: it was changed here too since the file was written."""
         if label is None:
             return "new"
-        content = (label.text, label.note, tuple(sorted(tag.name for tag in label.tags.all())), label.confidence)
+        content = (label.text, label.note, tuple(label.tag_names), label.confidence)
         draft = self.draft
         if content == (draft.text, draft.note, draft.tags, draft.confidence):
             return "same"

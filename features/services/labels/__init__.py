@@ -8,6 +8,7 @@ from features.services.labels.drafts import (
     LabelDraft,
     clean_tags,
     parse_confidence,
+    tags_in,
 )
 from features.services.labels.reading import (
     current_labels_of,
@@ -47,6 +48,7 @@ __all__ = [
     "parse_confidence",
     "restore_label",
     "review_label",
+    "tags_in",
     "undo_last",
     "withdraw_label",
     "withdrawn_labels",

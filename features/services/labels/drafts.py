@@ -56,3 +56,8 @@ def clean_tags(tags: Iterable[str]) -> tuple[str, ...]:
     if len(names) > TAGS_MAXIMUM:
         raise refused_field("tags", f"A label takes {TAGS_MAXIMUM} tags at the most, not {len(names)}.")
     return tuple(names)
+
+
+def tags_in(written: str) -> list[str]:
+    """The tags in what a person wrote, with commas between them, not cleaned yet."""
+    return [tag for tag in written.split(",") if tag.strip()]

@@ -198,7 +198,7 @@ def content_of(label: Label, tags: tuple[str, ...] | None = None) -> dict[str, A
     return {
         "text": label.text,
         "note": label.note,
-        "tags": list(tags) if tags is not None else sorted(tag.name for tag in label.tags.all()),
+        "tags": list(tags) if tags is not None else label.tag_names,
         "confidence": label.confidence,
         "review": label.review,
         "is_withdrawn": label.withdrawn_at is not None,
