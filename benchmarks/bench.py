@@ -40,7 +40,7 @@ def main() -> int:
     results = json.loads(options.shown.read_text()) if options.shown else _measured(options)
     print(report.as_text(results))
     if options.write:
-        write_section("bench", report.as_markdown(results))
+        write_section(options.write, report.as_markdown(results))
     return 0
 
 
@@ -56,7 +56,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, help=f"default {ROUNDS}; 1 with --quick")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--features", type=int, action="append", help="sizes of the SAEs (default 24576 and 4096)")
-    parser.add_argument("--write", action="store_true", help="put the table into docs/performance.md")
+    parser.add_argument(
+        "--write", nargs="?", const="bench", metavar="SECTION", help="put the table into docs/performance.md"
+    )
     parser.add_argument("--onto", type=Path, metavar="FILE", help="measure --only anew, keep the rest of that run")
     parser.add_argument("--from", dest="shown", type=Path, metavar="FILE", help="results of an earlier run")
     return parser.parse_args()

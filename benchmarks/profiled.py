@@ -1,7 +1,7 @@
-"""One experiment from click to catalogue in this process, sampled: `python -m benchmarks.profiled CASE`, a JSON case.
+"""An experiment from click to catalogue in this process, sampled: `python -m benchmarks.profiled CASE [--no-floors]`.
 
-Prints one JSON line: seconds of each part, peak memory, and what the floors are computed from. It is what happens on an
-installation: the API's request, the runner over SQLite, the engine, the import, the first page; only the worker's
+CASE is JSON. Prints one JSON line: seconds of each part, peak memory, and the floors of the parts. It is what happens
+on an installation: the API's request, the runner over SQLite, the engine, the import, the first page; only the worker's
 process is this one, so that waiting for the broker (some 25 ms) and a fork are left out.
 """
 
@@ -37,6 +37,7 @@ class Case:
         return {"training_tokens": amounts.pop("tokens"), "learning_rate": 3e-3} | amounts
 
 
+NO_FLOORS = "--no-floors"
 BUILTIN = Case()
 GPT2 = Case("gpt2-small-shape", 1_000_000, 24_576, 32, 6, 16_384, 4_096, 65_536)
 
@@ -110,16 +111,20 @@ def _from_click_to_catalogue(case: Case, corpus: str) -> dict[str, Any]:
     page = _first_page(number)
     seconds = {CLICK: clicked - started, FIRST_PAGE: page} | dict(sampler.seconds)
     total = ran - started + page
-    from benchmarks.floors import floors_of
-
     return {
         "case": asdict(case),
         "total": total,
         "seconds": seconds,
-        "floors": floors_of(experiment),
+        "floors": {} if NO_FLOORS in sys.argv else _floors(experiment),
         "rss_mb": peak_memory_mb(),
         "path": experiment.resources.get("training", {}).get("path", ""),
     }
+
+
+def _floors(experiment: Any) -> dict[str, tuple[float, str]]:
+    from benchmarks.floors import floors_of
+
+    return floors_of(experiment)
 
 
 def _first_page(experiment: int) -> float:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
 import time
 from pathlib import Path
 
 import pytest
 
-from benchmarks import growth, stage_profile
+from benchmarks import earlier, growth, stage_profile
 from benchmarks.growth import DOUBLED, Size
 from benchmarks.parts_of_an_experiment import CLICK, FIRST_PAGE, ORDER, REST, RULES
 from benchmarks.profiled import BUILTIN, Case
@@ -58,6 +59,38 @@ def test_an_experiment_is_followed_from_click_to_catalogue() -> None:
     text = stage_profile.table(found)
     assert "| training: steps |" in text
     assert "from click to catalogue" in text
+    was = {"commit": "1a2b3c4", "total": 987.65, "seconds": {"training: steps": 765.43}}
+    text = stage_profile.table(found | {"before": was})
+    assert "| training: steps | 765.43 |" in text
+    assert "(987.6 s on 1a2b3c4)" in text
+
+
+def test_an_earlier_commit_is_run_by_the_benchmarks_of_today(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number, text in enumerate(("old", "new")):
+        _commit(tmp_path, text)
+        if number == 0:
+            first = _git(tmp_path, "rev-parse", "--short", "HEAD")
+    monkeypatch.setattr(earlier, "ROOT", tmp_path)
+    monkeypatch.setattr(earlier, "KEPT", tmp_path / ".bench")
+    with earlier.checkout_of(first) as folder:
+        assert (folder / "code.py").read_text() == "old"
+        assert (folder / "benchmarks" / "ruler.py").read_text() == "new"
+    assert not folder.exists()
+    with pytest.raises(SystemExit, match="nothing-of-this-name"), earlier.checkout_of("nothing-of-this-name"):
+        raise AssertionError("there is no such commit")
+
+
+def _commit(folder: Path, text: str) -> None:
+    (folder / "benchmarks").mkdir(exist_ok=True)
+    for name in ("code.py", "benchmarks/ruler.py"):
+        (folder / name).write_text(text)
+    _git(folder, "init", "--quiet")
+    _git(folder, "add", ".")
+    _git(folder, "-c", "user.name=A", "-c", "user.email=a@example.org", "commit", "--quiet", "-m", text)
+
+
+def _git(folder: Path, *command: str) -> str:
+    return subprocess.run(["git", *command], cwd=folder, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
 
 
 def test_the_built_in_case_is_the_demo_experiment() -> None:
