@@ -32,6 +32,7 @@ from benchmarks.rounds import interleaved
 
 ROUNDS = 3
 ALL_PARTS = (*PARTS, *FIGURE_PARTS)
+WHOLE = "bench"  # the section with every row of the table
 QUICK_PARTS = ("step", "e2e", "quality", "workbench", "catalogue", "labelling", "labels")
 
 
@@ -40,7 +41,7 @@ def main() -> int:
     results = json.loads(options.shown.read_text()) if options.shown else _measured(options)
     print(report.as_text(results))
     if options.write:
-        write_section(options.write, report.as_markdown(results))
+        write_section(options.write, report.as_markdown(results, complete=options.write == WHOLE))
     return 0
 
 
@@ -57,7 +58,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--features", type=int, action="append", help="sizes of the SAEs (default 24576 and 4096)")
     parser.add_argument(
-        "--write", nargs="?", const="bench", metavar="SECTION", help="put the table into docs/performance.md"
+        "--write", nargs="?", const=WHOLE, metavar="SECTION", help="put the table into docs/performance.md"
     )
     parser.add_argument("--onto", type=Path, metavar="FILE", help="measure --only anew, keep the rest of that run")
     parser.add_argument("--from", dest="shown", type=Path, metavar="FILE", help="results of an earlier run")

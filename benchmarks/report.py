@@ -29,6 +29,7 @@ from benchmarks.machine import has_amx, multiplies_bfloat16
 from benchmarks.rounds import Outcome
 from benchmarks.targets import Target
 
+NOT_PART = "not part of this run"
 NOT_PEERS = {OURS, OURS_FLOAT32, OURS_WITH_DEAD, GEMM_FLOAT32, GEMM_BFLOAT16}
 Results = dict[str, Any]
 
@@ -166,7 +167,7 @@ class _Table:
                 verdict = target.verdict(value, amx=self._amx) if target else ""
                 yield Row(what, "", target.text if target else "", f"{value:,.2f} {unit}".strip(), verdict)
             if found.get("failed") or not found:
-                reason = f"failed: {found['failed']}" if found else "not part of this run"
+                reason = f"failed: {found['failed']}" if found else NOT_PART
                 yield Row(f"{name}: {part.about}", "", "", "not measured", reason)
 
     def _against_fastest(self, work: str, group: str, against: str, target: Target, ours: str = OURS) -> Row:
@@ -187,7 +188,7 @@ class _Table:
 
     def _unmeasured(self, work: str, against: str, target: Target, outcomes: dict[str, Outcome]) -> Row:
         failed = [f"{outcome.name}: {outcome.failed}" for outcome in outcomes.values() if outcome.failed]
-        reason = "; ".join(failed) if failed else "not part of this run"
+        reason = "; ".join(failed) if failed else NOT_PART
         return Row(work, against, target.text, "not measured", f"failed: {reason}" if failed else reason)
 
 
@@ -204,19 +205,30 @@ def as_text(results: Results) -> str:
     return "\n".join([*lines, "", *_sides_as_text(results)])
 
 
-def as_markdown(results: Results) -> str:
-    """The same as a section of docs/performance.md, with every side's own figures."""
+def as_markdown(results: Results, *, complete: bool = True) -> str:
+    """The same as a section of docs/performance.md, with every side's own figures.
+
+    What is no part of the run is told unless the section need not be `complete`.
+    """
     lines = [_heading(results), "", "| Work | Against | Target | Measured | |", "|---|---|---|---|---|"]
     lines += [
-        f"| {row.work} | {row.against} | {row.target} | {row.measured} | {row.verdict} |" for row in rows(results)
+        f"| {row.work} | {row.against} | {row.target} | {row.measured} | {row.verdict} |"
+        for row in rows(results)
+        if complete or row.verdict != NOT_PART
     ]
-    lines += ["", "Every side of every comparison:", ""]
+    return "\n".join([*lines, *_sides(results)]) + "\n"
+
+
+def _sides(results: Results) -> list[str]:
+    if not results["groups"]:
+        return []
+    lines = ["", "Every side of every comparison:", ""]
     lines += ["| Comparison | Side | Tokens per second (lowest – highest) | Steps a round | Peak MB | FVU | Path |"]
     lines += ["|---|---|---|---|---|---|---|"]
     for name, group in results["groups"].items():
         for outcome in (Outcome(**found) for found in group["outcomes"]):
             lines.append(f"| {name} | {outcome.name} | {' | '.join(_cells(outcome))} |")
-    return "\n".join(lines) + "\n"
+    return lines
 
 
 def _heading(results: Results) -> str:

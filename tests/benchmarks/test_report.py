@@ -117,6 +117,13 @@ def test_the_document_shows_every_side_and_the_machine() -> None:
     assert "A processor, 2 cores, 8.0 GB, avx2" in text
     assert "| step/topk/24576/stock | ours | 8,000 (7,000 – 9,000) | 4 | 600 |  | float32 |" in text
     assert "| step/topk/24576/stock | dictionary_learning | failed: exit code 1 |" in text
+    assert "not part of this run" in text
+
+
+def test_a_section_of_its_own_tells_what_was_measured_alone() -> None:
+    text = report.as_markdown(results(step__topk__24576__stock=STEPS), complete=False)
+    assert "| TopK, 24,576 features | fastest stock peer |" in text
+    assert "not part of this run" not in text
 
 
 def test_a_part_that_was_measured_anew_says_when() -> None:
