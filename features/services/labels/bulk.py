@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from django.db import connection, transaction
+from django.db.models import Model
 from django.utils import timezone
 
 from features.models import Feature, Label, LabelRevision, Tag
@@ -15,7 +16,6 @@ from features.services.labels.authors import Author
 from features.services.labels.drafts import LabelDraft
 from features.services.search import store_labels
 
-_TAGS_OF_LABELS = Label.tags.through._meta.db_table
 _ROWS_AT_ONCE = 1_000
 
 
@@ -44,9 +44,7 @@ def add_labels(labels: Sequence[NewLabel], author: Author) -> int:
         [_row(label, known[label.feature_id], author) for label in fresh], batch_size=_ROWS_AT_ONCE
     )
     _set_tags(rows, fresh)
-    LabelRevision.objects.bulk_create(
-        [_revision(row, label, author) for row, label in zip(rows, fresh, strict=True)], batch_size=_ROWS_AT_ONCE
-    )
+    _record(rows, fresh, author)
     store_labels(known)
     _make_current([row for row, label in zip(rows, fresh, strict=True) if label.is_wanted_current])
     return len(rows)
@@ -66,18 +64,38 @@ def _row(label: NewLabel, experiment_id: int, author: Author) -> Label:
     )
 
 
-def _revision(row: Label, label: NewLabel, author: Author) -> LabelRevision:
-    return LabelRevision(
-        label=row,
-        version=1,
-        action=LabelRevision.Action.ADDED,
-        text=row.text,
-        note=row.note,
-        tags=list(label.draft.tags),
-        confidence=row.confidence,
-        review=row.review,
-        **author.columns,
-    )
+def _record(rows: Sequence[Label], labels: Sequence[NewLabel], author: Author) -> None:
+    """The first revision of each. Nobody asks for these rows again, and as objects they took a fifth of an import."""
+    columns = {field.attname: field for field in LabelRevision._meta.concrete_fields}
+    alike = {"version": 1, "action": LabelRevision.Action.ADDED, "is_withdrawn": False, "undone": False}
+    alike |= {"at": timezone.now()} | author.columns
+    stored = [columns[name].get_db_prep_save(value, connection) for name, value in alike.items()]
+    tags = columns["tags"]
+    values = [
+        (
+            row.pk,
+            row.text,
+            row.note,
+            tags.get_db_prep_save(list(label.draft.tags), connection),
+            row.confidence,
+            row.review,
+            *stored,
+        )
+        for row, label in zip(rows, labels, strict=True)
+    ]
+    _insert(LabelRevision, ("label_id", "text", "note", "tags", "confidence", "review", *alike), values)
+
+
+def _insert(model: type[Model], columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
+    """Plain rows, as the database stores them."""
+    if not rows:
+        return
+    places = ", ".join(["%s"] * len(columns))
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            f"INSERT INTO {model._meta.db_table} ({', '.join(columns)}) VALUES ({places})",  # noqa: S608 - our own names
+            rows,
+        )
 
 
 def _set_tags(rows: Sequence[Label], labels: Sequence[NewLabel]) -> None:
@@ -85,9 +103,7 @@ def _set_tags(rows: Sequence[Label], labels: Sequence[NewLabel]) -> None:
     Tag.objects.bulk_create([Tag(name=name) for name in names], ignore_conflicts=True)
     tags = dict(Tag.objects.filter(name__in=names).values_list("name", "pk"))
     pairs = [(row.pk, tags[name]) for row, label in zip(rows, labels, strict=True) for name in label.draft.tags]
-    if pairs:  # plain pairs of numbers, which took a tenth of an import as objects
-        with connection.cursor() as cursor:
-            cursor.executemany(f"INSERT INTO {_TAGS_OF_LABELS} (label_id, tag_id) VALUES (%s, %s)", pairs)  # noqa: S608
+    _insert(Label.tags.through, ("label_id", "tag_id"), pairs)  # as objects they took a tenth of an import
 
 
 def _make_current(rows: Iterable[Label]) -> None:
