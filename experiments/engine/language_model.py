@@ -83,7 +83,7 @@ class LanguageModel:
     `kind` is causal or encoder, `revision` the commit of a hub model, `has_head` False where only hidden states can be
     had because the weights hold no language-model head. Every method takes token ids [batch, seq]. An `attention_mask`
     [batch, seq] is False at padding, which nothing reads and where the answer means nothing; without it all is text.
-    Several threads may ask; one forward runs at a time.
+    Several threads may ask; they are answered one after the other.
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class LanguageModel:
     ) -> None:
         self.card, self.tokenizer, self.revision, self.has_head = card, tokenizer, revision, has_head
         self._module = module
-        self._one_forward = threading.RLock()  # what a hook sees must be of the forward it was put there for
+        self._one_reader = threading.RLock()  # what a hook sees must be of the forwards it was put there for
         self._sites: dict[int, dict[str, Site]] = {}
         self._continues_exactly: dict[int, bool] = {}  # by the number of blocks that are remembered
         self._blocks = self._find_blocks()
@@ -147,7 +147,7 @@ class LanguageModel:
         A forward stops at the deepest place, as soon as its hidden states are there. Raises ModelRefused for a place
         the model does not have, and when the numbers are not finite.
         """
-        with self._one_forward, ExitStack() as hooks:
+        with self._one_reader, ExitStack() as hooks:
             # All before the first is visited: finding them runs forwards.
             taps = {place: self.tap(place) for place in places}
             kept = _Kept(len(taps))
@@ -185,7 +185,7 @@ class LanguageModel:
         later ones go on from there. Raises ModelRefused for a place the model does not have, and for a splice that
         reads what comes after it.
         """
-        with self._one_forward, ExitStack() as hooks:
+        with self._one_reader, ExitStack() as hooks:
             if memory is not None:
                 hooks.enter_context(memory.in_use())
             if splice is not None:
@@ -240,7 +240,7 @@ class LanguageModel:
         memory = BlockMemory(self._blocks.blocks[:count])
         found = []
         for _ in range(2):
-            with self._one_forward, memory.in_use():
+            with self._one_reader, memory.in_use():
                 found.append(self._trial_forward().logits)
         return torch.equal(*found)
 
