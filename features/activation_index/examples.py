@@ -14,10 +14,9 @@ from features.activation_index.firings import Firings, firings_at, firings_of_ra
 from features.activation_index.passages import Context, ExampleToken, around, tokens_at
 from features.activation_index.text import text_of
 
-# So many of the strongest firings are read at once, nearly always all there are: one query then tells everything. Of
-# features that fire more often, so many for each example that is wanted, and so many times more if need be.
+# So many of the strongest firings are read at first, nearly always all there are: one query then tells everything. Of
+# features that fire more often, so many times more as long as they are needed.
 FIRINGS_AT_ONCE = 2**16
-FIRINGS_PER_EXAMPLE = 32
 TIMES_MORE = 16
 # Firings of a stratum among which examples are looked for, for each one wanted: enough to find other documents.
 CANDIDATES_PER_EXAMPLE = 16
@@ -75,20 +74,25 @@ def strongest(
     files: IndexFiles, feature: int, rank: int, count: int, one_per_document: bool, context: Context
 ) -> ExamplePage:
     """The examples with the ranks `rank` to `rank + count - 1`."""
-    last = rank + count - 1
-    limit = max(FIRINGS_AT_ONCE, last * FIRINGS_PER_EXAMPLE)
+
+    def found(firings: Firings) -> Rows:
+        return _first_of_documents(files, firings) if one_per_document else np.arange(len(firings))
+
+    limit, last = FIRINGS_AT_ONCE, rank + count - 1
     firings = strongest_firings(files, feature, limit)
-    while True:
-        rows = _first_of_documents(files, firings) if one_per_document else np.arange(len(firings))
-        if len(rows) >= last or len(firings) < limit:
-            break
+    rows = found(firings)
+    if len(firings) < limit:  # all of them
+        chosen = rows[rank - 1 : last]
+        return ExamplePage(_shown(files, firings, chosen, range(rank, last + 1), context, firings), len(rows))
+    total = files.rows(_TOTALS, feature=feature)[0][1 if one_per_document else 0]
+    if rank > total:
+        return ExamplePage(total=total)
+    while len(rows) < min(total, last) and len(firings) == limit:
         limit *= TIMES_MORE
         firings = strongest_firings(files, feature, limit)
-    chosen, ranks = rows[rank - 1 : last], range(rank, last + 1)
-    if len(firings) < limit:  # all of them
-        return ExamplePage(_shown(files, firings, chosen, ranks, context, firings), len(rows))
-    total = files.rows(_TOTALS, feature=feature)[0][1 if one_per_document else 0]
-    return ExamplePage(_examples(files, feature, firings, chosen, ranks, context), total)
+        rows = found(firings)
+    chosen = rows[rank - 1 : last]
+    return ExamplePage(_examples(files, feature, firings, chosen, range(rank, last + 1), context), total)
 
 
 def best_of_range(files: IndexFiles, first: int, last: int, count: int, context: Context) -> dict[int, ExamplePage]:

@@ -77,7 +77,6 @@ def read_how(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
     """Features that fire seldom, and those that fire so often that only their strongest firings are read."""
     if request.param == "the strongest first":
         monkeypatch.setattr(examples, "FIRINGS_AT_ONCE", 1)
-        monkeypatch.setattr(examples, "FIRINGS_PER_EXAMPLE", 2)
 
 
 @pytest.mark.usefixtures("read_how")
@@ -93,6 +92,8 @@ def test_examples_are_the_strongest_firing_of_each_document(written: Written) ->
         assert page.total == len(expected)
         everything = written.index.examples(feature, count=10_000)
         assert [(found.activation, found.position) for found in everything.items] == expected
+        beyond = written.index.examples(feature, rank=2**62, count=3)
+        assert (beyond.items, beyond.total) == ((), len(expected))
 
 
 @pytest.mark.usefixtures("read_how")
