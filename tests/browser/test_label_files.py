@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.visits import PHONE, Visitor
+from tests.browser.visits import PHONE, Visitor, follow
 from tests.browser.workbench import Workbench
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
@@ -46,7 +46,7 @@ def test_a_machine_labels_and_its_labels_are_reviewed(visitor: Visitor, labelled
     page.get_by_role("button", name="Label the features").click()
     expect(page.locator("#machine-labels .chip--good")).to_have_text("finished")
     visit.expect_accessible()
-    page.get_by_role("link", name="Review them").click()
+    follow(page.get_by_role("link", name="Review them"))
     shown = page.locator("#desk")
     first = shown.get_attribute("data-feature")
     page.keyboard.press("a")

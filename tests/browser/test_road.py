@@ -7,7 +7,7 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.visits import Visitor
+from tests.browser.visits import Visitor, follow
 from tests.browser.workbench import Workbench
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
@@ -31,7 +31,7 @@ def test_from_layer_explorer_to_label_and_through_the_lens(visitor: Visitor, wor
     page = visitor.open().page
 
     page.goto("/")
-    page.get_by_role("link", name="New experiment").first.click()
+    follow(page.get_by_role("link", name="New experiment").first)
     _choose_everything(page, workbench, "The road")
     expect(page.locator("#layer-stack")).to_contain_text("3 layers")
     page.get_by_role("button", name="Start the experiment").click()
@@ -45,11 +45,11 @@ def test_from_layer_explorer_to_label_and_through_the_lens(visitor: Visitor, wor
     expect(page.locator("#experiment-quality")).to_contain_text("Explained variance")
     expect(page.locator(".chart canvas").first).to_be_visible()
 
-    page.locator("#experiment-header").get_by_role("link", name="Features").click()
+    follow(page.locator("#experiment-header").get_by_role("link", name="Features"))
     expect(page.locator(".feature-card").first).to_be_visible()
     page.locator("[name=ordering]").select_option("-max_activation")
     expect(page).to_have_url(re.compile("ordering=-max_activation"))
-    page.locator(".feature-card h2 a").first.click()
+    follow(page.locator(".feature-card h2 a").first)
 
     expect(page).to_have_url(re.compile(r"/features/\d+/$"))
     feature = page.url
@@ -66,7 +66,7 @@ def test_from_layer_explorer_to_label_and_through_the_lens(visitor: Visitor, wor
     tokens = page.locator(".example").first.locator(".token").all_inner_texts()
     words = "".join(tokens).replace("<|endoftext|>", "").replace("·", " ")
     page.goto(experiment)
-    page.get_by_role("link", name="Lens", exact=True).last.click()
+    follow(page.get_by_role("link", name="Lens", exact=True).last)
     page.get_by_label("Prompt").fill(words)
     page.get_by_role("button", name="Analyse").click()
     expect(page.locator(".lens-tokens a.token").first).to_be_visible()

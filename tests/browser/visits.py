@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 from axe_core_python.sync_playwright import Axe
-from playwright.sync_api import Browser, ConsoleMessage, Page, Response
+from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Response
 
 QUIET = [
     "--no-sandbox",
@@ -72,6 +72,12 @@ class Visitor:
         for visit in self.visits:
             visit.page.context.close()
         assert not problems, "\n".join(problems)
+
+
+def follow(link: Locator) -> None:
+    """To another page, until its scripts have run: a key that is pressed before that is pressed in vain."""
+    with link.page.expect_event("load"):
+        link.click()
 
 
 def watch(visit: Visit) -> None:
