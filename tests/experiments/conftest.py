@@ -167,13 +167,24 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
 
 
 @pytest.fixture
-def workers(child_environment: dict[str, str], tmp_path: Path) -> Iterator[Any]:
-    """Starts workers for the queue `experiments`; what still runs at the end is killed."""
+def held(tmp_path: Path) -> Path:
+    """The file that says that a worker started with `held_experiments` waits in the middle of training."""
+    return tmp_path / "held"
+
+
+@pytest.fixture
+def workers(child_environment: dict[str, str], tmp_path: Path, held: Path) -> Iterator[Any]:
+    """Starts workers for the queue `experiments`; what still runs at the end is killed.
+
+    With `held_experiments` a worker stops in the middle of training so many; see tests/experiments/held_training.py.
+    """
     started: list[ChildProcess] = []
 
-    def start() -> ChildProcess:
+    def start(held_experiments: int = 0) -> ChildProcess:
         log = tmp_path / f"worker-{len(started)}.log"
-        started.append(start_worker(child_environment, log, queues="experiments"))
+        app = "tests.experiments.held_training" if held_experiments else "latentlens"
+        environment = child_environment | {"HELD_FILE": str(held), "HELD_EXPERIMENTS": str(held_experiments)}
+        started.append(start_worker(environment, log, queues="experiments", app=app))
         return started[-1]
 
     yield start

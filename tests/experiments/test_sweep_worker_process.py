@@ -76,9 +76,9 @@ def start(sweep: Sweep) -> None:
         enqueue(experiment.pk)
 
 
-def wait_for_checkpoints(sweep: Sweep) -> None:
-    running = members_of(sweep).filter(status=Status.RUNNING)
-    wait_until(lambda: running.filter(step__gte=5).exclude(checkpoint="").count() == 4, what="checkpoints of all")
+def wait_for_checkpoints(sweep: Sweep, held: Path) -> None:
+    wait_until(held.exists, what="a sweep that waits in the middle of training")
+    assert members_of(sweep).filter(status=Status.RUNNING).exclude(checkpoint="").count() == 4
 
 
 def wait_for_weights(sweep: Sweep, count: int) -> None:
@@ -86,18 +86,20 @@ def wait_for_weights(sweep: Sweep, count: int) -> None:
     assert set(members_of(sweep).values_list("error", flat=True)) == {""}
 
 
-def test_kill_9_in_the_middle_of_a_sweep(make_sweep: Callable[..., Sweep], workers: Any, tmp_path: Path) -> None:
+def test_kill_9_in_the_middle_of_a_sweep(
+    make_sweep: Callable[..., Sweep], workers: Any, held: Path, tmp_path: Path
+) -> None:
     undisturbed = make_sweep()
     first = members_of(undisturbed)[0].pk
     train_side_by_side(claim_with_its_sweep(first, "tests", [Status.PAUSED]), "tests", after_training=Status.PAUSED)
     killed = make_sweep(checkpoint_seconds=0.02)
-    worker = workers()
+    worker = workers(held_experiments=4)
     start(killed)
-    wait_for_checkpoints(killed)
+    wait_for_checkpoints(killed, held)
     worker.kill_all()
     left = list(members_of(killed))
     assert [member.status for member in left] == [Status.RUNNING] * 4  # nobody could say goodbye
-    assert all(0 < member.step < STEPS for member in left)
+    assert [member.stage for member in left] == ["training"] * 4
     # The leases run out by themselves; the test does not wait for that. The next worker reconciles when it starts.
     members_of(killed).update(lease_until=timezone.now() - timedelta(seconds=1))
     workers()
@@ -111,16 +113,16 @@ def test_kill_9_in_the_middle_of_a_sweep(make_sweep: Callable[..., Sweep], worke
 
 
 def test_a_sweep_that_is_paused_goes_on_side_by_side_without_what_was_cancelled(
-    make_sweep: Callable[..., Sweep], workers: Any, tmp_path: Path
+    make_sweep: Callable[..., Sweep], workers: Any, held: Path, tmp_path: Path
 ) -> None:
     sweep = make_sweep(checkpoint_seconds=0.02)
-    workers()
+    workers(held_experiments=4)
     start(sweep)
-    wait_for_checkpoints(sweep)
+    wait_for_checkpoints(sweep, held)
     pause_sweep(sweep.pk)
+    held.unlink()
     wait_until(lambda: members_of(sweep).filter(status=Status.PAUSED).count() == 4, what="four paused experiments")
-    steps = list(members_of(sweep).values_list("step", flat=True))
-    assert all(0 < step < STEPS for step in steps)
+    assert list(members_of(sweep).values_list("stage", flat=True)) == ["training"] * 4
     gone = members_of(sweep)[2]
     cancel_experiment(gone.pk)
     resume_sweep(sweep.pk)

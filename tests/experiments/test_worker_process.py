@@ -20,7 +20,7 @@ from tests.engine.tiny_models import save_tiny_model
 from tests.worker_processes import wait_until
 
 Status = Experiment.Status
-STEPS = 600
+STEPS = 300
 BATCH_TOKENS = 64
 METRIC_EVERY = 10
 pytestmark = [pytest.mark.processes, pytest.mark.django_db(transaction=True)]
@@ -54,10 +54,12 @@ def now(experiment: Experiment) -> Experiment:
     return experiment
 
 
-def wait_for_training(experiment: Experiment) -> None:
-    wait_until(lambda: now(experiment).checkpoint and experiment.step >= 5, seconds=120, what="a checkpoint")
-    assert experiment.status == Status.RUNNING
-    assert experiment.stage == "training"
+def wait_for_training(experiment: Experiment, held: Path) -> int:
+    """The step of the last measurement of a training that waits in the middle."""
+    wait_until(held.exists, seconds=120, what="a training that waits")
+    assert (now(experiment).status, experiment.stage) == (Status.RUNNING, "training")
+    assert experiment.checkpoint
+    return Metric.objects.latest("sequence").step
 
 
 def wait_for_the_end(experiment: Experiment) -> None:
@@ -70,13 +72,12 @@ def wait_for_the_end(experiment: Experiment) -> None:
     assert Feature.objects.filter(experiment=experiment).count() == 32
 
 
-def test_kill_9_in_the_middle_of_training(experiment: Experiment, workers: Any) -> None:
+def test_kill_9_in_the_middle_of_training(experiment: Experiment, workers: Any, held: Path) -> None:
     enqueue(experiment.pk)
-    worker = workers()
-    wait_for_training(experiment)
+    worker = workers(held_experiments=1)
+    interrupted_at = wait_for_training(experiment, held)
     worker.kill_all()
     assert now(experiment).status == Status.RUNNING  # nobody could say goodbye
-    interrupted_at = experiment.step
     # The lease runs out by itself; the test does not wait for that.
     Experiment.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
     workers()
@@ -85,14 +86,15 @@ def test_kill_9_in_the_middle_of_training(experiment: Experiment, workers: Any) 
     assert experiment.attempts == 2
 
 
-def test_sigterm_in_the_middle_of_training(experiment: Experiment, workers: Any) -> None:
+def test_sigterm_in_the_middle_of_training(experiment: Experiment, workers: Any, held: Path) -> None:
     enqueue(experiment.pk)
-    worker = workers()
-    wait_for_training(experiment)
+    worker = workers(held_experiments=1)
+    interrupted_at = wait_for_training(experiment, held)
     assert Worker.objects.get().reads == ["experiments"]
     worker.stop()
     assert (now(experiment).status, experiment.owner, experiment.attempts) == (Status.QUEUED, "", 0)
     assert experiment.checkpoint
     assert not Worker.objects.exists()
+    assert 0 < interrupted_at < STEPS
     workers()
     wait_for_the_end(experiment)
