@@ -182,7 +182,7 @@ def label_features(experiment_id: int, size: Size, share: float) -> int:
     """Gives about this share of the features a machine's label; returns how many."""
     from features.models import Feature, Label
     from features.services.labels import Author, LabelDraft
-    from features.services.labels.bulk import NewLabel, add_labels
+    from features.services.labels.bulk import NewLabel, add_labels, settle_labels
 
     random, words = np.random.default_rng(size.seed), vocabulary(size.vocabulary)
     keys = list(Feature.objects.filter(experiment=experiment_id).order_by("index").values_list("pk", flat=True))
@@ -195,6 +195,7 @@ def label_features(experiment_id: int, size: Size, share: float) -> int:
             facts = {"review": Label.Review.PENDING, "score": round(random.uniform(0.5, 1), 3)}
             labels.append(NewLabel(key, draft, facts=facts))
         add_labels(labels, Author.machine("a synthetic index"))
+    settle_labels()
     return len(chosen)
 
 

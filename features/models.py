@@ -65,7 +65,8 @@ class FeatureWords(models.Model):
     """What full-text search finds a feature by; beside its row, which is long, so that writing a label is cheap.
 
     `features.services.search` is the only writer. Plain words with blanks between them, so that both databases index
-    the same ones: Postgres by GIN indexes, SQLite by an FTS5 table that triggers keep (see the migrations).
+    the same ones: Postgres in generated columns of text vectors, SQLite in an FTS5 table that triggers keep (see the
+    migrations).
     """
 
     feature = models.OneToOneField(Feature, on_delete=models.CASCADE, primary_key=True, related_name="words")

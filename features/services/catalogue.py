@@ -14,6 +14,7 @@ from experiments.services.folders import experiment_folder
 from features.activation_index import ActivationIndex, Example, ExamplePage
 from features.models import Feature, FeatureWords
 from features.services.search import store_tokens, words_of_feature
+from latentlens.lib.settled_tables import settle
 
 # What is in memory at once: enough to be quick, little enough for a small machine.
 ACTIVATIONS_AT_ONCE = 2_000_000
@@ -50,6 +51,7 @@ def import_catalogue(experiment_id: int) -> int:
     for chunk in _chunks(chosen):
         _import_chunk(experiment_id, index, chunk)
     _forget_others(experiment_id, {feature for feature, _ in chosen})
+    settle(Feature, FeatureWords)
     return len(chosen)
 
 

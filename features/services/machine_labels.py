@@ -18,7 +18,7 @@ from features.activation_index import ActivationIndex, IndexUnavailable
 from features.models import DetectionTest, Feature, Label, MachineLabelling
 from features.services.concept_agreement import agreement_facts, planted_by_feature
 from features.services.labels import Author, LabelDraft, edit_label
-from features.services.labels.bulk import NewLabel, add_labels
+from features.services.labels.bulk import NewLabel, add_labels, settle_labels
 from features.tasks import label_by_machine, transfer_labels
 from latentlens.lib.problems import Conflict
 
@@ -145,6 +145,7 @@ def scores_beside(experiment: Experiment, method: str) -> tuple[int, float, floa
 
 def end(row: MachineLabelling, status: str, error: str = "") -> None:
     """A pass that is running has come to an end; one that was cancelled meanwhile stays so."""
+    settle_labels()
     running = MachineLabelling.objects.filter(pk=row.pk, status=Status.RUNNING)
     running.update(status=status, error=error, finished_at=timezone.now())
 

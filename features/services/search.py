@@ -1,4 +1,4 @@
-"""Full-text search over labels, notes and top tokens: FTS5 on SQLite, a GIN index on Postgres.
+"""Full-text search over labels, notes and top tokens: FTS5 on SQLite, stored vectors with GIN indexes on Postgres.
 
 Both databases are given plain words (letters and digits, case and accents folded, blanks between them), so they find
 the same, and nothing that people type is ever syntax. `FeatureWords` is written here alone: when a catalogue is
@@ -29,13 +29,13 @@ def holding_words(text: str) -> Q:
         return Q(pk__in=[])
     fts5 = " AND ".join(f'"{word}"' for word in words)
     tsquery = " & ".join(f"'{word}'" for word in words)
-    return Q(_Matches("tokens || chr(32) || labels", f"{{tokens labels}} : ({fts5} *)", f"{tsquery}:*"))
+    return Q(_Matches("words_vector", f"{{tokens labels}} : ({fts5} *)", f"{tsquery}:*"))
 
 
 def having_token(kind: TokenKind, token: str) -> Q:
     """Features that have `token` among their top (or promoted) tokens; case and blanks around it do not count."""
     word = token_word(kind, token)
-    return Q(_Matches("exact_tokens", f'exact_tokens : "{word}"', f"'{word}'"))
+    return Q(_Matches("exact_tokens_vector", f'exact_tokens : "{word}"', f"'{word}'"))
 
 
 def words_of_feature(feature_id: int, top: Iterable[str], promoted: Iterable[str]) -> FeatureWords:
@@ -71,23 +71,23 @@ def store_labels(features: Collection[int]) -> None:
 
 
 class _Matches(Func):
-    """Of features: their words match, as each database spells it; `text` is what the Postgres index is over.
+    """Of features: their words match, as each database spells it; `vector` is the column that Postgres looks in.
 
     The queries are made of quoted words alone, and are parameters nevertheless.
     """
 
     output_field = BooleanField()
 
-    def __init__(self, text: str, fts5: str, tsquery: str) -> None:
+    def __init__(self, vector: str, fts5: str, tsquery: str) -> None:
         super().__init__(F("pk"))
-        self.text, self.fts5, self.tsquery = text, fts5, tsquery
+        self.vector, self.fts5, self.tsquery = vector, fts5, tsquery
 
     def as_sqlite(self, compiler: Any, connection: Any, **_: Any) -> tuple[str, tuple[Any, ...]]:
         words = "SELECT rowid FROM features_words_fts WHERE features_words_fts MATCH %s"
         return self._among(compiler, words, self.fts5)
 
     def as_postgresql(self, compiler: Any, connection: Any, **_: Any) -> tuple[str, tuple[Any, ...]]:
-        matches = f"to_tsvector('simple', {self.text}) @@ to_tsquery('simple', %s)"
+        matches = f"{self.vector} @@ to_tsquery('simple', %s)"
         words = f"SELECT feature_id FROM features_featurewords WHERE {matches}"  # noqa: S608 - of constants alone
         return self._among(compiler, words, self.tsquery)
 

@@ -25,7 +25,7 @@ from features.services.label_files.formats import FORMATS, format_of
 from features.services.label_files.reading import UnreadableFile
 from features.services.label_files.records import LabelRecord, LabelsHere
 from features.services.labels import Author, edit_label
-from features.services.labels.bulk import NewLabel, add_labels
+from features.services.labels.bulk import NewLabel, add_labels, settle_labels
 from features.tasks import apply_labels, check_labels
 from latentlens.lib.problems import Conflict, NotFound, Refused, TooLarge, refused_field
 
@@ -143,6 +143,7 @@ def apply_import(row: LabelImport) -> LabelImport:
                 _write(row, _judge(row.experiment_id, chunk, report), author)
                 row.rows_done = report.rows
                 row.save(update_fields=["rows_done"])
+        settle_labels()
         row.status, row.applied_at = Status.APPLIED, timezone.now()
         _path(row).unlink(missing_ok=True)
     except (UnreadableFile, Refused) as problem:

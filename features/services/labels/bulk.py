@@ -11,10 +11,11 @@ from django.db import connection, transaction
 from django.db.models import Model
 from django.utils import timezone
 
-from features.models import Feature, Label, LabelRevision, Tag
+from features.models import Feature, FeatureWords, Label, LabelRevision, Tag
 from features.services.labels.authors import Author
 from features.services.labels.drafts import LabelDraft
 from features.services.search import store_labels
+from latentlens.lib.settled_tables import settle
 
 _ROWS_AT_ONCE = 1_000
 
@@ -48,6 +49,11 @@ def add_labels(labels: Sequence[NewLabel], author: Author) -> int:
     store_labels(known)
     _make_current([row for row, label in zip(rows, fresh, strict=True) if label.is_wanted_current])
     return len(rows)
+
+
+def settle_labels() -> None:
+    """To be called once when the last of many labels is written, outside a transaction."""
+    settle(Label, LabelRevision, FeatureWords)
 
 
 def _row(label: NewLabel, experiment_id: int, author: Author) -> Label:
