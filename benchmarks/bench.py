@@ -25,7 +25,7 @@ from typing import Any
 from benchmarks import report
 from benchmarks.comparisons import PARTS, QUALITY_RATE, Scale, groups
 from benchmarks.documents import write_section
-from benchmarks.figure_parts import FIGURE_PARTS, FigurePart
+from benchmarks.figure_parts import FIGURE_PARTS, Circumstances, FigurePart
 from benchmarks.folders import RESULTS
 from benchmarks.machine import describe, multiplies_bfloat16
 from benchmarks.rounds import interleaved
@@ -57,6 +57,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, help=f"default {ROUNDS}; 1 with --quick")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--features", type=int, action="append", help="sizes of the SAEs (default 24576 and 4096)")
+    parser.add_argument("--postgres", default="", metavar="URL", help="a server for catalogue-postgres")
     parser.add_argument(
         "--write", nargs="?", const=WHOLE, metavar="SECTION", help="put the table into docs/performance.md"
     )
@@ -81,7 +82,7 @@ def _measured(options: argparse.Namespace) -> dict[str, Any]:
     for name, part in FIGURE_PARTS.items():
         if name in parts:
             say(f"{name} ({time.monotonic() - started:.0f} s so far)")
-            results["figures"][name] = _figures(part, quick=options.quick)
+            results["figures"][name] = _figures(part, Circumstances(options.quick, options.postgres))
             _note_when(results, name, 1)
             save(path, results)
     say(f"done in {time.monotonic() - started:.0f} s: {path}")
@@ -110,11 +111,11 @@ def _scale(options: argparse.Namespace) -> Scale:
     return replace(scale, sizes=tuple(options.features)) if options.features else scale
 
 
-def _figures(part: FigurePart, *, quick: bool) -> dict[str, Any]:
+def _figures(part: FigurePart, run: Circumstances) -> dict[str, Any]:
     """The figures of a part, as far as it got."""
     found: dict[str, Any] = {"figures": [], "failed": ""}
     try:
-        for what, value, unit in part.measure(quick):
+        for what, value, unit in part.measure(run):
             found["figures"].append((what, value, unit))
             say(f"  {what:<60} {value:>12,.2f} {unit}")
     except Exception as error:  # whatever a part meets, its row says it, and the rest goes on

@@ -4,6 +4,7 @@
     python -m benchmarks.catalogue EXPERIMENT
 
     make bench ARGS="--only catalogue"              # both, in a folder that is thrown away, and the pages in a browser
+    make bench ARGS="--only catalogue-postgres --postgres postgres://postgres@127.0.0.1/"   # the pages, on Postgres
 
 Each question is asked about features drawn with a seed, in a process that has asked before, so that what a web process
 keeps between requests is there. Targets: top-20 lookup 50 ms and a boolean query of two features 1 s, both at p95, on
@@ -17,8 +18,10 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import numpy as np
 
@@ -45,15 +48,17 @@ def main() -> None:
     parser.add_argument("experiment", type=int)
     parser.add_argument("--times", type=int, default=40, help="how often each question is asked (default 40)")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--pages", action="store_true", help="pages alone, which are what depends on the database")
     arguments = parser.parse_args()
     folder = experiment_folder(arguments.experiment)
     features = live_features(folder)
-    describe(folder, len(features))
     random = np.random.default_rng(arguments.seed)
-    for name, question in questions(folder):
-        pairs = random.choice(features, size=(arguments.times + 1, 2)).tolist()
-        question(*pairs[0])
-        report(name, [timed(question, *pair) for pair in pairs[1:]])
+    if not arguments.pages:
+        describe(folder, len(features))
+        for name, question in questions(folder):
+            pairs = random.choice(features, size=(arguments.times + 1, 2)).tolist()
+            question(*pairs[0])
+            report(name, [timed(question, *pair) for pair in pairs[1:]])
     report_pages(arguments.experiment, arguments.times, random.choice(features, size=arguments.times + 1).tolist())
 
 
@@ -68,6 +73,31 @@ def figures(size: Size) -> Iterator[Figure]:
         with running(data) as workbench, signed_in(workbench.link) as page:
             for what, value, unit in times_of_pages(page, workbench):
                 yield f"of {size.features:,} features: {what}", value, unit
+
+
+def figures_on_postgres(size: Size, server: str) -> Iterator[Figure]:
+    """The pages of an index of `size`, with a database of our own on the server at this URL, dropped afterwards."""
+    with tempfile.TemporaryDirectory() as folder, own_database(server) as database:
+        data, started = Path(folder) / "var", time.monotonic()
+        arguments = ("--new", f"--features={size.features}", f"--tokens={size.tokens}")
+        list(figures_of("benchmarks.synthetic_index", *arguments, data=data, database=database))
+        yield "Postgres: making the synthetic index and its catalogue", time.monotonic() - started, "s"
+        for what, value, unit in figures_of("benchmarks.catalogue", "1", "--pages", data=data, database=database):
+            yield f"Postgres: {what}", value, unit
+
+
+@contextmanager
+def own_database(server: str) -> Iterator[str]:
+    """The URL of a new database on the server that this URL leads to, by a role that may make one."""
+    import psycopg
+
+    name = f"latentlens_bench_{os.getpid()}"
+    with psycopg.connect(server, dbname="postgres", autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+        try:
+            yield urlsplit(server)._replace(path=f"/{name}").geturl()
+        finally:
+            connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 def live_features(folder: ExperimentFolder) -> list[int]:

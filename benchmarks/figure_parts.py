@@ -15,11 +15,23 @@ QUICK_INDEX = Size(features=16_384, tokens=1_000_000)
 
 
 @dataclass(frozen=True)
+class Circumstances:
+    """Is the run to be quick, and where is a Postgres server (a URL)?"""
+
+    quick: bool = False
+    postgres: str = ""
+
+    @property
+    def index(self) -> Size:
+        return QUICK_INDEX if self.quick else Size()
+
+
+@dataclass(frozen=True)
 class FigurePart:
-    """`measure` is told whether it is to be quick; `targets` belong to the first pattern that fits a figure's name."""
+    """`targets` belong to the first pattern that fits a figure's name."""
 
     about: str
-    measure: Callable[[bool], Iterator[Figure]]
+    measure: Callable[[Circumstances], Iterator[Figure]]
     targets: tuple[tuple[str, Target | None], ...] = ()
 
     def target_of(self, what: str) -> Target | None:
@@ -30,11 +42,17 @@ def at_most(bound: float, unit: str = "") -> Target:
     return Target(bound, at_least=False, unit=f" {unit}" if unit else "")
 
 
+def _on_postgres(run: Circumstances) -> Iterator[Figure]:
+    if not run.postgres:
+        raise LookupError("a server is needed: --postgres URL")
+    return catalogue.figures_on_postgres(run.index, run.postgres)
+
+
 FIGURE_PARTS = {
-    "workbench": FigurePart("first start, demo, pages, lens", lambda quick: workbench.figures()),
+    "workbench": FigurePart("first start, demo, pages, lens", lambda run: workbench.figures()),
     "catalogue": FigurePart(
         "questions to a large index, searches, pages",
-        lambda quick: catalogue.figures(QUICK_INDEX if quick else Size()),
+        lambda run: catalogue.figures(run.index),
         (
             ("top 20*, p95", at_most(50, "ms")),
             ("*fires(*, p95", at_most(1_000, "ms")),
@@ -45,14 +63,24 @@ FIGURE_PARTS = {
             ("bytes of the index per activation", at_most(8)),
         ),
     ),
+    "catalogue-postgres": FigurePart(
+        "the same pages on Postgres",
+        _on_postgres,
+        (
+            ("*gallery, *, p95", at_most(100, "ms")),
+            ("*feature pages, p95", at_most(200, "ms")),
+            ("*, queries", at_most(8)),
+            ("*, size", at_most(300, "kB")),
+        ),
+    ),
     "own-forward": FigurePart(
         "the harvest beside the model's own forward",
-        lambda quick: figures_of("benchmarks.harvest"),
+        lambda run: figures_of("benchmarks.harvest"),
         (("harvest / own forward", at_most(1.25)), ("bytes per activation", at_most(8))),
     ),
     "labelling": FigurePart(
         "many people at once, the desk",
-        lambda quick: labels.of_people(),
+        lambda run: labels.of_people(),
         (
             ("*, a write (p95)", at_most(250, "ms")),
             ("of these requests failed", at_most(0)),
@@ -62,7 +90,7 @@ FIGURE_PARTS = {
     ),
     "labels": FigurePart(
         "files, machine labels",
-        lambda quick: labels.of_many_labels(),
+        lambda run: labels.of_many_labels(),
         (
             ("*, peak memory", None),
             ("export *", at_most(60, "s")),

@@ -22,14 +22,17 @@ def tell(what: str, value: float, unit: str = "") -> None:
     print(f"{what:<60}\t{value:>14,.2f}\t{unit}", flush=True)
 
 
-def figures_of(module: str, *arguments: str, data: Path | None = None) -> Iterator[Figure]:
-    """What `python -m module` tells, as it tells it; on the installation in the folder `data`.
+def figures_of(module: str, *arguments: str, data: Path | None = None, database: str = "") -> Iterator[Figure]:
+    """What `python -m module` tells, as it tells it; on the installation in the folder `data`, and its SQLite file or
+    the `database` at this URL.
 
     Raises RuntimeError with the last line that it wrote where it fails.
     """
     variables = {name: value for name, value in os.environ.items() if name not in ("DATABASE_URL", "REDIS_URL")}
     if data is not None:
         variables |= {"DATA_DIR": str(data), "ENV_FILE": os.devnull, "DJANGO_SETTINGS_MODULE": "latentlens.settings"}
+    if database:
+        variables["DATABASE_URL"] = database
     command = [sys.executable, "-m", module, *arguments]
     last = ""
     with subprocess.Popen(

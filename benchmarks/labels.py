@@ -138,8 +138,9 @@ def _child(task: str, path: str = "") -> None:
     _TASKS[task](path)
     seconds, megabytes = time.perf_counter() - started, peak_memory_mb()
     if task in ("export", "import", "explain"):
-        _tell(f"{task} {Path(path).suffix[1:] or '4,096 features, 1M tokens'}", seconds, "s")
-        _tell(f"{task} {Path(path).suffix[1:]}, peak memory", megabytes, "MB")
+        what = Path(path).suffix[1:] or "4,096 features, 1M tokens"
+        _tell(f"{task} {what}", seconds, "s")
+        _tell(f"{task} {what}, peak memory", megabytes, "MB")
     elif task == "idle":
         _tell("a process that only starts, peak memory", megabytes, "MB")
 

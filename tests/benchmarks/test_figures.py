@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks import figures
 from benchmarks.bench import _figures
-from benchmarks.figure_parts import FigurePart
+from benchmarks.figure_parts import FIGURE_PARTS, Circumstances, FigurePart
 from benchmarks.figures import Figure, figures_of
 
 
@@ -20,11 +20,16 @@ def test_what_a_process_tells_is_read_as_it_was_meant(capsys: pytest.CaptureFixt
 
 
 def test_a_part_that_fails_keeps_its_figures_and_says_why() -> None:
-    def measure(quick: bool) -> Iterator[Figure]:
+    def measure(run: Circumstances) -> Iterator[Figure]:
         yield "first", 1.0, "s"
         yield from figures_of("timeit", "raise LookupError('nothing there')")
 
-    found = _figures(FigurePart("of a test", measure), quick=True)
+    found = _figures(FigurePart("of a test", measure), Circumstances())
     assert found["figures"] == [("first", 1.0, "s")]
     assert "timeit: exit code 1" in found["failed"]
     assert "nothing there" in found["failed"]
+
+
+def test_the_catalogue_on_postgres_asks_for_a_server() -> None:
+    found = _figures(FIGURE_PARTS["catalogue-postgres"], Circumstances(quick=True))
+    assert found == {"figures": [], "failed": "a server is needed: --postgres URL"}
