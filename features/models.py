@@ -10,6 +10,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from experiments.models import Experiment
+from features.words_field import WordsField
 
 
 class Feature(models.Model):
@@ -65,14 +66,13 @@ class FeatureWords(models.Model):
     """What full-text search finds a feature by; beside its row, which is long, so that writing a label is cheap.
 
     `features.services.search` is the only writer. Plain words with blanks between them, so that both databases index
-    the same ones: Postgres in generated columns of text vectors, SQLite in an FTS5 table that triggers keep (see the
-    migrations).
+    the same ones: Postgres as text vectors, SQLite in an FTS5 table that triggers keep (see the migrations).
     """
 
     feature = models.OneToOneField(Feature, on_delete=models.CASCADE, primary_key=True, related_name="words")
-    tokens = models.TextField(blank=True, default="", help_text="Words of its top tokens.")
-    labels = models.TextField(blank=True, default="", help_text="Words of its labels and their notes.")
-    exact_tokens = models.TextField(
+    tokens = WordsField(blank=True, default="", help_text="Words of its top tokens.")
+    labels = WordsField(blank=True, default="", help_text="Words of its labels and their notes.")
+    exact_tokens = WordsField(
         blank=True, default="", help_text="A word for each top and promoted token, whatever it holds."
     )
 

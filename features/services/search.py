@@ -1,4 +1,4 @@
-"""Full-text search over labels, notes and top tokens: FTS5 on SQLite, stored vectors with GIN indexes on Postgres.
+"""Full-text search over labels, notes and top tokens: FTS5 on SQLite, text vectors with GIN indexes on Postgres.
 
 Both databases are given plain words (letters and digits, case and accents folded, blanks between them), so they find
 the same, and nothing that people type is ever syntax. `FeatureWords` is written here alone: when a catalogue is
@@ -29,13 +29,13 @@ def holding_words(text: str) -> Q:
         return Q(pk__in=[])
     fts5 = " AND ".join(f'"{word}"' for word in words)
     tsquery = " & ".join(f"'{word}'" for word in words)
-    return Q(_Matches("words_vector", f"{{tokens labels}} : ({fts5} *)", f"{tsquery}:*"))
+    return Q(_Matches("words", f"{{tokens labels}} : ({fts5} *)", f"{tsquery}:*"))
 
 
 def having_token(kind: TokenKind, token: str) -> Q:
     """Features that have `token` among their top (or promoted) tokens; case and blanks around it do not count."""
     word = token_word(kind, token)
-    return Q(_Matches("exact_tokens_vector", f'exact_tokens : "{word}"', f"'{word}'"))
+    return Q(_Matches("exact_tokens", f'exact_tokens : "{word}"', f"'{word}'"))
 
 
 def words_of_feature(feature_id: int, top: Iterable[str], promoted: Iterable[str]) -> FeatureWords:

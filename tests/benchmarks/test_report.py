@@ -40,6 +40,7 @@ WORKS = [
     "a sweep of 8 members, its time",
     "workbench: first start, demo, pages, lens",
     "catalogue: questions to a large index, searches, pages",
+    "catalogue-postgres: the same pages on Postgres",
     "own-forward: the harvest beside the model's own forward",
     "labelling: many people at once, the desk",
     "labels: files, machine labels",
