@@ -103,6 +103,7 @@ def test_interrupted_in_the_middle_it_ends_in_the_same_weights(
     records = pipeline.run(interrupted, should_checkpoint=always)
     saved = next(record for record in records if isinstance(record, Checkpointed) and record.step == step)
     records.close()  # type: ignore[attr-defined]
+    assert THREAD_NAME not in {thread.name for thread in threading.enumerate()}
     assert weights_of(interrupted, ResumePoint("training", saved.name, saved.sha256)) == one_after_another
 
 
